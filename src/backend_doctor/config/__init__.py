@@ -1,0 +1,1 @@
+"""Service configuration: from a file, from the bare environment, from URLs given by hand."""

@@ -1,0 +1,59 @@
+"""What configuration comes down to, wherever it was read."""
+
+import datetime
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from backend_doctor.endpoint import Endpoint
+from backend_doctor.facts import Setting
+
+LimitValue = int | float | str | bool
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used; the message says where, why, and what to do next."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceConfig:
+    """One backend of a service. ``origin`` says where its URL came from ("from DATABASE_URL")."""
+
+    service: str
+    kind: str
+    name: str
+    endpoint: Endpoint
+    origin: str
+    settings: dict[str, Setting] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceConfig:
+    """One application and the backends it uses."""
+
+    name: str
+    replicas: int = 1
+    workers: int = 1
+    instances: tuple[InstanceConfig, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ignore:
+    """A finding that is known: shown, not counted, until a day. Empty fields match all."""
+
+    check: str
+    reason: str
+    until: datetime.date
+    cause: str = ""
+    service: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """All that was configured. ``source`` is for people; ``limits`` are by check id and name."""
+
+    source: str
+    services: tuple[ServiceConfig, ...]
+    limits: dict[str, dict[str, LimitValue]] = field(default_factory=dict)
+    ignores: tuple[Ignore, ...] = ()
+    check_folders: tuple[Path, ...] = ()
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,68 @@
+"""Where a backend is reached, and with what credentials; made by `config`, used by `backends`."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from backend_doctor.secret import Secret
+
+TlsMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+DEFAULT_PORTS = {"postgres": 5432, "redis": 6379}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tls:
+    """Transport security in libpq's words; the files are paths to PEM files."""
+
+    mode: TlsMode = "prefer"
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """A parsed URL. ``hosts`` are (name or address, port), tried in order.
+
+    ``socket`` is a unix socket's path (Redis) or folder (PostgreSQL) and then stands in for
+    the host. ``options`` are the query parameters that no other field holds.
+    """
+
+    kind: str
+    hosts: tuple[tuple[str, int], ...]
+    user: str | None = None
+    password: Secret | None = None
+    database: str | None = None
+    tls: Tls = field(default_factory=Tls)
+    socket: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def host(self) -> str:
+        """The first host, or the socket."""
+        return self.socket or self.hosts[0][0]
+
+    @property
+    def port(self) -> int:
+        """The first port."""
+        return self.hosts[0][1]
+
+    @property
+    def address(self) -> str:
+        """Host, port and database for people; never the user or password."""
+        if self.socket:
+            place = self.socket
+        else:
+            place = ",".join(
+                f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts
+            )
+        return f"{place}/{self.database}" if self.database else place
+
+    @property
+    def server(self) -> tuple[str, tuple[tuple[str, int], ...]]:
+        """What makes two endpoints the same server, whatever the database and user."""
+        return (self.socket or "", self.hosts)
+
+    @property
+    def session(self) -> tuple[object, ...]:
+        """What makes two endpoints share one connection: server, database and user."""
+        return (self.kind, self.server, self.database, self.user)

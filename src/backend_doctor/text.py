@@ -1,0 +1,38 @@
+"""Hostile text made harmless: what comes from a target passes here before it is shown."""
+
+import re
+
+# C0 and C1 controls, DEL, line and paragraph separators, bidirectional overrides and
+# isolates, zero-width and invisible characters, lone surrogates, the byte order mark.
+_HARMFUL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+_HARMFUL_IN_FACTS = re.compile("[\x00\ud800-\udfff]")
+
+
+def _escape(match: re.Match[str]) -> str:
+    point = ord(match.group())
+    if point <= 0xFF:
+        return f"\\x{point:02x}"
+    return f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"
+
+
+def safe_text(text: str) -> str:
+    """One line for any renderer: runs of white space become one blank, other controls escapes."""
+    return _HARMFUL.sub(_escape, re.sub(r"[ \t\r\n\f\v]+", " ", text))
+
+
+def safe_block(text: str) -> str:
+    """Like :func:`safe_text`, but line by line: for commands that span several lines."""
+    return "\n".join(_HARMFUL.sub(_escape, line.expandtabs()) for line in text.split("\n"))
+
+
+def storable(text: str) -> str:
+    """``text`` without what JSON or UTF-8 cannot carry (NUL, lone surrogates), as escapes."""
+    return _HARMFUL_IN_FACTS.sub(_escape, text)
+
+
+def shorten(text: str, width: int) -> str:
+    """``text`` cut to ``width`` characters, an ellipsis included."""
+    return text if len(text) <= width else text[: max(0, width - 3)] + "..."
