@@ -28,7 +28,7 @@ _HOMES = {
     "Subject": "model",
     "check": "registry",
 }
-__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604, RUF022
+__all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
     from backend_doctor.facts import Absent as Absent

@@ -105,6 +105,11 @@ class Instance(Fact, frozen=True):
     user: str = ""
     settings: dict[str, Setting] = {}
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Service, kind and name: what tells instances apart within a run."""
+        return (self.service, self.backend, self.name)
+
     def number(self, key: str) -> int | None:
         """A declared whole number, or None."""
         value = self.settings.get(key)

@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 from backend_doctor import __version__
+from backend_doctor.errors import UserError
 
 # name: (module, first line of its help); so that --help loads none of them
 _COMMANDS = {
@@ -90,9 +91,7 @@ def run() -> None:
 
 
 def _explain(error: Exception) -> int:
-    if type(error).__name__ in ("ConfigurationError", "InputError") or isinstance(
-        error, click.ClickException
-    ):
+    if isinstance(error, (UserError, click.ClickException)):
         _say(error.format_message() if isinstance(error, click.ClickException) else str(error))
         return 3
     if os.environ.get("BACKEND_DOCTOR_DEBUG"):

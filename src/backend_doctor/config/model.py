@@ -5,18 +5,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from backend_doctor.endpoint import Endpoint
+from backend_doctor.errors import UserError
 from backend_doctor.facts import Setting
 
 LimitValue = int | float | str | bool
 
 
-class ConfigurationError(Exception):
+class ConfigurationError(UserError):
     """The configuration cannot be used; the message says where, why, and what to do next."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InstanceConfig:
-    """One backend of a service. ``origin`` says where its URL came from ("from DATABASE_URL")."""
+    """One backend of a service. ``origin`` says where its URL came from ("from DATABASE_URL").
+
+    ``origins`` says the same of each entry of ``settings``.
+    """
 
     service: str
     kind: str
@@ -24,16 +28,21 @@ class InstanceConfig:
     endpoint: Endpoint
     origin: str
     settings: dict[str, Setting] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceConfig:
-    """One application and the backends it uses."""
+    """One application and the backends it uses.
+
+    ``origins`` says where replicas and workers were read, where they were.
+    """
 
     name: str
     replicas: int = 1
     workers: int = 1
     instances: tuple[InstanceConfig, ...] = ()
+    origins: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +58,11 @@ class Ignore:
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """All that was configured. ``source`` is for people; ``limits`` are by check id and name."""
+    """All that was configured. ``source`` is for people; ``limits`` are by check id and name.
+
+    ``services`` are those to examine, ``everything`` also those that were not selected, since
+    they may load the same servers.
+    """
 
     source: str
     services: tuple[ServiceConfig, ...]
@@ -57,3 +70,4 @@ class Configuration:
     ignores: tuple[Ignore, ...] = ()
     check_folders: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
+    everything: tuple[ServiceConfig, ...] = ()

@@ -1,0 +1,185 @@
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+
+from backend_doctor import (
+    Cause,
+    Confidence,
+    Evidence,
+    Finding,
+    Instance,
+    Looks,
+    Measure,
+    Remedy,
+    Service,
+    Status,
+    Step,
+    Subject,
+    check,
+)
+from backend_doctor.backends.postgres.fleet import Fleet, fleet_of
+from backend_doctor.backends.postgres.remedies import (
+    end_sessions,
+    limit_idle_transactions,
+    look_at_sessions,
+)
+from backend_doctor.backends.postgres.sessions import Session, Sessions
+from backend_doctor.backends.postgres.slots import Slots
+
+_EXEMPT = frozenset({"pg_dump", "pg_basebackup"})
+_EXPLAINS = (
+    "pool.server_full",
+    "pool.blocked_sessions",
+    "lock.idle_holder",
+    "lock.ddl_queue",
+    "lock.hot_row",
+    "reach.full",
+)
+
+
+def _stuck(sessions: Looks[Sessions], idle_seconds: float) -> list[list[Session]]:
+    """Sessions that idled in one transaction from look to look, by application and role."""
+    before = sessions.first.by_pid()
+    groups: dict[tuple[str, str], list[Session]] = defaultdict(list)
+    for session in sessions.last.clients:
+        earlier = before.get(session.pid)
+        age = sessions.seconds if session.state_age is None else session.state_age
+        if (
+            session.idle_in_transaction
+            and age >= idle_seconds
+            and earlier is not None
+            and session.same_stay(earlier)
+            and session.application not in _EXEMPT
+        ):
+            groups[session.holder, session.user].append(session)
+    return sorted(groups.values(), key=len, reverse=True)
+
+
+def _waiters(group: Sequence[Session], sessions: Sessions) -> int:
+    """How many sessions wait, directly or through others, for one of the group."""
+    found = {session.pid for session in group}
+    reached = 0
+    while reached != len(found):
+        reached = len(found)
+        found |= {s.pid for s in sessions.sessions if found.intersection(s.blocked_by)}
+    return reached - len(group)
+
+
+def _evidence(
+    group: Sequence[Session], sessions: Looks[Sessions], slots: Slots, fleet: Fleet, waiters: int
+) -> Iterator[Evidence]:
+    first, source = group[0], sessions.last.source
+    ages = [s.state_age for s in group if s.state_age is not None]
+    spell = f", for {min(ages):.0f} to {max(ages):.0f} s so far" if ages else ""
+    pool = (
+        f"; one process's declared pool has {fleet.own_pool} connections" if fleet.own_pool else ""
+    )
+    yield Evidence(
+        key="sessions_idle_in_transaction",
+        value=len(group),
+        text=f"{len(group)} sessions of {first.holder}, role {first.user}, stayed idle in "
+        f"transaction over both looks, {sessions.seconds:.1f} s apart{spell}{pool}",
+        source="pg_stat_activity.state_change" if ages else source,
+    )
+    yield Evidence(
+        key="used_slots",
+        value=slots.used,
+        text=f"{slots.text} (idle in transaction: {len(group)})",
+        source=source,
+    )
+    if sessions.last.from_titles:
+        return
+    statement, alike = Counter(s.query for s in group).most_common(1)[0]
+    yield Evidence(
+        key="application",
+        value=first.application,
+        text=f"{alike} of them ran last: {' '.join(statement.split()) or '(nothing)'}",
+        source="pg_stat_activity.query",
+    )
+    locks, snapshots = sum(s.locks > 0 for s in group), sum(s.has_xmin for s in group)
+    yield Evidence(
+        key="sessions_holding_locks",
+        value=locks,
+        text=f"{locks} hold locks ({waiters} sessions wait for them), {snapshots} hold a "
+        f"snapshot (xmin) that vacuum waits for, {sum(s.has_xid for s in group)} have written",
+        source="pg_locks, pg_stat_activity.backend_xmin and backend_xid",
+    )
+
+
+def _remedies(group: Sequence[Session], sessions: Sessions) -> tuple[Remedy, ...]:
+    first, count = group[0], len(group)
+    return (
+        end_sessions(
+            group,
+            sessions.taken_at,
+            effect=f"ends {count} sessions of {first.holder}, if they still idle; what they had "
+            "not committed is rolled back",
+        ),
+        look_at_sessions(group, effect="shows whether they still idle"),
+        Remedy(
+            step=Step.CURE,
+            command="async with session.begin():   # or: async with pool.acquire() as connection:",
+            effect=f"in {first.holder}: a context manager ends the transaction and returns the "
+            "connection on every path, also when the code raises",
+            language="text",
+        ),
+        limit_idle_transactions(first.user),
+    )
+
+
+@check
+def idle_in_transaction(
+    sessions: Looks[Sessions],
+    slots: Slots,
+    service: Service,
+    instance: Instance,
+    *,
+    leaked_sessions: int = 3,
+    idle_seconds: float = 4.0,
+    critical_seconds: float = 300.0,
+    critical_share: float = 0.8,
+) -> Iterator[Finding]:
+    """Sessions hold a transaction open and do nothing: connections leak from their pool.
+
+    A leak is ``leaked_sessions`` of one application and role, or one process's whole declared
+    pool, or any session for which others wait, that did not move between the looks and idles
+    for ``idle_seconds``. Critical when it fills that pool, blocks others, is older than
+    ``critical_seconds``, or the server's slots are taken by ``critical_share``.
+    """
+    fleet = fleet_of(service, instance)
+    idle = sum(s.idle_in_transaction for s in sessions.last.clients)
+    measure = Measure(name="idle_in_transaction", value=idle)
+    leaks = 0
+    for group in _stuck(sessions, idle_seconds):
+        count, waiters = len(group), _waiters(group, sessions.last)
+        fills = bool(fleet.own_pool) and count >= fleet.own_pool
+        if not (count >= leaked_sessions or fills or waiters):
+            continue
+        leaks += 1
+        oldest = max(s.state_age or 0.0 for s in group)
+        full = slots.refused or slots.share >= critical_share
+        critical = fills or waiters or full or oldest >= critical_seconds
+        holder = group[0].holder
+        what = "1 session" if count == 1 else f"{count} sessions"
+        behind = f"; {waiters} sessions wait for their locks" if waiters else ""
+        yield Finding(
+            status=Status.CRITICAL if critical else Status.WARNING,
+            summary=f"{what} of {holder} idle in an open transaction; {slots.text}{behind}.",
+            evidence=tuple(_evidence(group, sessions, slots, fleet, waiters)),
+            cause=Cause(
+                label="leak.idle_in_transaction",
+                confidence=Confidence.LIKELY,
+                because=f"{holder} opens transactions and neither ends them nor returns the "
+                "connections: none of these sessions moved between the looks",
+            ),
+            remedies=_remedies(group, sessions.last),
+            explains=_EXPLAINS,
+            subjects=(
+                *(Subject(kind="pid", value=str(s.pid)) for s in group),
+                Subject(kind="application", value=holder),
+                *((Subject(kind="login", value=instance.address),) if slots.refused else ()),
+            ),
+            measures=(measure,) if leaks == 1 else (),
+        )
+    if not leaks:
+        summary = f"{idle} sessions idle in a transaction, none of them stuck."
+        yield Finding(status=Status.OK, summary=summary, measures=(measure,))

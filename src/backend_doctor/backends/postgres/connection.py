@@ -1,0 +1,203 @@
+"""The one place that speaks to PostgreSQL: guarded sessions, read-only, through asyncpg."""
+
+import ipaddress
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from backend_doctor.backends.login import log_in
+from backend_doctor.endpoint import Endpoint, Tls
+from backend_doctor.facts import AbsenceKind, Absent, Login, Problem
+
+if TYPE_CHECKING:
+    import asyncpg
+
+APPLICATION_NAME = "backend-doctor"
+_POOLER_NOTE = (
+    "a pooler stands between: the server's process differs from the one that logged us in; "
+    "sessions are read through short read-only transactions and nothing is set on them"
+)
+# milliseconds; lock_timeout keeps us from ever standing in a lock queue that others join
+_GUARDS = {
+    "default_transaction_read_only": "on",
+    "statement_timeout": "2000",
+    "lock_timeout": "200",
+    "idle_in_transaction_session_timeout": "5000",
+    "search_path": "pg_catalog",
+}
+_CODES = {
+    "28P01": Problem.LOGIN,
+    "28000": Problem.LOGIN,
+    "3D000": Problem.LOGIN,
+    "42501": Problem.RIGHTS,
+    "53300": Problem.FULL,
+    "57P03": Problem.STARTING,
+}
+_BLIND_CODES = {
+    "42501": "the role may not read it",
+    "42P01": "this server does not have it",
+    "42703": "this server's version does not have it",
+    "42883": "this server's version does not have it",
+    "55P03": "it is locked by another session",
+    "57014": "it took longer than our statement_timeout of 2 s",
+}
+
+
+class PostgresConnection:
+    """A guarded session. ``pooled`` when a pooler stands between; ``statements`` counts ours,
+    without BEGIN and COMMIT."""
+
+    def __init__(self, driver: "asyncpg.Connection[Any]") -> None:
+        self._driver = driver
+        self.statements = 0
+        self.pooled = False
+
+    async def fetch(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
+        """The rows of one of our own statements.
+
+        Raises Absent when the server says that it has no such thing, or not for us.
+        """
+        import asyncpg
+
+        try:
+            if not self.pooled:
+                return await self._fetch(sql, *arguments)
+            return await self._fetch_in_transaction(sql, *arguments)
+        except asyncpg.PostgresError as error:
+            reason = _BLIND_CODES.get(error.sqlstate or "")
+            if reason is None:
+                raise
+            kind = AbsenceKind.FAILED if error.sqlstate in ("55P03", "57014") else AbsenceKind.BLIND
+            raise Absent(f"{reason} ({error.sqlstate} {error})", kind=kind) from error
+
+    async def _fetch(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
+        self.statements += 1
+        return [dict(row) for row in await self._driver.fetch(sql, *arguments)]
+
+    async def _fetch_in_transaction(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
+        await self._driver.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
+        try:
+            for name, value in _GUARDS.items():
+                if name != "default_transaction_read_only":
+                    await self._driver.execute(f"SET LOCAL {name} = '{value}'")
+            return await self._fetch(sql, *arguments)
+        finally:
+            await self._driver.execute("ROLLBACK")
+
+    async def guard(self) -> None:
+        """Finds out whether a pooler stands between; if not, makes the session read-only."""
+        await self._driver.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
+        try:
+            row = (await self._fetch("SELECT pg_catalog.pg_backend_pid() AS pid"))[0]
+        finally:
+            await self._driver.execute("ROLLBACK")
+        self.pooled = row["pid"] != self._driver.get_server_pid()
+        if not self.pooled:
+            settings = ", ".join(
+                f"pg_catalog.set_config('{name}', '{value}', false)"
+                for name, value in _GUARDS.items()
+            )
+            await self._fetch(f"SELECT {settings}")
+
+    def is_closed(self) -> bool:
+        """Whether the session has ended."""
+        return self._driver.is_closed()
+
+    async def close(self) -> None:
+        """Ends the session."""
+        await self._driver.close(timeout=0.4)
+
+    def abort(self) -> None:
+        """Drops the session at once; the server's statement_timeout ends what still runs."""
+        self._driver.terminate()
+
+
+def _is_local(endpoint: Endpoint) -> bool:
+    if endpoint.socket or endpoint.host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(endpoint.host).is_loopback
+    except ValueError:
+        return False
+
+
+def _tls_context(tls: Tls) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=tls.ca_file)
+    if tls.mode != "verify-full":
+        context.check_hostname = False
+    # libpq: `require` with a CA file verifies, for compatibility
+    if tls.mode in ("allow", "prefer") or (tls.mode == "require" and not tls.ca_file):
+        context.verify_mode = ssl.CERT_NONE
+    if tls.cert_file:
+        context.load_cert_chain(tls.cert_file, tls.key_file)
+    return context
+
+
+async def _open(endpoint: Endpoint, limit: float) -> "asyncpg.Connection[Any]":
+    import asyncpg
+    from asyncpg.connect_utils import SessionAttribute
+
+    async def attempt(context: ssl.SSLContext | bool) -> "asyncpg.Connection[Any]":
+        driver: asyncpg.Connection[Any] = await asyncpg.connect(
+            host=[endpoint.socket] if endpoint.socket else [host for host, _ in endpoint.hosts],
+            port=[endpoint.port] if endpoint.socket else [port for _, port in endpoint.hosts],
+            user=endpoint.user,
+            password=endpoint.password.reveal() if endpoint.password else None,
+            database=endpoint.database,
+            ssl=context,
+            timeout=limit,
+            statement_cache_size=0,
+            target_session_attrs=SessionAttribute.any,
+            server_settings={"application_name": APPLICATION_NAME},
+        )
+        return driver
+
+    mode = endpoint.tls.mode
+    # asyncpg's own `prefer` logs in a second time after a refused login; ours never does:
+    # the second attempt follows only a server that said it has no TLS, before any login
+    if mode in ("disable", "allow") or (mode == "prefer" and _is_local(endpoint)):
+        return await attempt(False)
+    try:
+        return await attempt(_tls_context(endpoint.tls))
+    except ConnectionError as error:
+        if mode != "prefer" or "rejected SSL" not in str(error):
+            raise
+        return await attempt(False)
+
+
+def _classify(error: BaseException) -> tuple[Problem, str, str] | None:
+    import asyncpg
+
+    if isinstance(error, asyncpg.PostgresError):
+        code, message = error.sqlstate or "", str(error)
+        if "max_client_conn" in message or "no more connections allowed" in message:
+            return Problem.FULL, code, message
+        return _CODES.get(code, Problem.OTHER), code, message
+    if isinstance(error, ConnectionError) and "rejected SSL" in str(error):
+        return Problem.TLS, "", "the server does not offer TLS, and sslmode demands it"
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return Problem.TLS, "", str(error)
+    return None
+
+
+async def connect(endpoint: Endpoint, *, limit: float) -> tuple[Login, PostgresConnection | None]:
+    """One login, then the guards; see :func:`log_in` for failures."""
+
+    async def opening() -> tuple[PostgresConnection, str]:
+        driver = await _open(endpoint, limit)
+        connection = PostgresConnection(driver)
+        try:
+            await connection.guard()
+        except BaseException:
+            driver.terminate()
+            raise
+        version = driver.get_server_version()
+        return connection, f"PostgreSQL {version.major}.{version.minor}"
+
+    login, connection = await log_in(
+        opening, _classify, endpoint=endpoint, protocol="PostgreSQL", limit=limit
+    )
+    if connection is not None and connection.pooled:
+        login = msgspec.structs.replace(login, notes=(_POOLER_NOTE,))
+    return login, connection

@@ -1,0 +1,97 @@
+"""Statements to hand to a person: quoted by rule, tied to what was seen, never run by us."""
+
+from collections.abc import Iterable, Sequence
+
+from backend_doctor.backends.postgres.sessions import Session
+from backend_doctor.backends.sql import quote_identifier, quote_literal
+from backend_doctor.model import Remedy, Step
+
+
+def _wrapped(numbers: Iterable[int], width: int = 66) -> str:
+    lines, line = [], ""
+    for number in numbers:
+        piece = f"{number}, "
+        if len(line) + len(piece) > width:
+            lines.append(line.rstrip())
+            line = ""
+        line += piece
+    return "\n    ".join([*lines, line.rstrip(", ")])
+
+
+def same_sessions(sessions: Sequence[Session], taken_at: str) -> str:
+    """A condition on pg_stat_activity that is true only for these very sessions, and only
+    while each still is in the state, and the stay in it, that was seen."""
+    states = sorted({session.state for session in sessions})
+    when = quote_literal(taken_at)
+    return (
+        f"pid IN ({_wrapped(session.pid for session in sessions)})\n"
+        f"   AND backend_start <= {when}\n"
+        f"   AND state IN ({', '.join(map(quote_literal, states))})\n"
+        f"   AND state_change <= {when}"
+    )
+
+
+def end_sessions(sessions: Sequence[Session], taken_at: str, *, effect: str) -> Remedy:
+    """Ends exactly these sessions, if they still are as they were seen."""
+    return Remedy(
+        step=Step.STOP,
+        command="SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity\n"
+        f" WHERE {same_sessions(sessions, taken_at)};",
+        effect=effect,
+        changes_state=True,
+    )
+
+
+def look_at_sessions(sessions: Sequence[Session], *, effect: str) -> Remedy:
+    """Shows what these sessions do now."""
+    return Remedy(
+        step=Step.CONFIRM,
+        command="SELECT pid, application_name, state, state_change, left(query, 60) AS last_query\n"
+        "  FROM pg_stat_activity\n"
+        f" WHERE pid IN ({_wrapped(session.pid for session in sessions)});",
+        effect=effect,
+    )
+
+
+def limit_idle_transactions(role: str) -> Remedy:
+    """Lets the server itself end such transactions of a role."""
+    return Remedy(
+        step=Step.PREVENT,
+        command=f"ALTER ROLE {quote_identifier(role)} "
+        "SET idle_in_transaction_session_timeout = '60s';",
+        effect=f"new sessions of {role} lose a transaction that idles for a minute",
+        changes_state=True,
+    )
+
+
+def who_holds_slots() -> Remedy:
+    """Shows who holds the connections, and in what state."""
+    return Remedy(
+        step=Step.CONFIRM,
+        command="SELECT application_name, usename, client_addr, state, count(*)\n"
+        "  FROM pg_stat_activity WHERE backend_type = 'client backend'\n"
+        " GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC;",
+        effect="shows who holds the connections, and in what state",
+    )
+
+
+def cancel_statement(session: Session, taken_at: str, *, effect: str) -> Remedy:
+    """Cancels what one session runs, if it still is the statement that was seen."""
+    return Remedy(
+        step=Step.STOP,
+        command="SELECT pid, pg_cancel_backend(pid) FROM pg_stat_activity\n"
+        f" WHERE {same_sessions([session], taken_at)};",
+        effect=effect,
+        changes_state=True,
+    )
+
+
+def lock_tree() -> Remedy:
+    """Shows who waits for whom."""
+    return Remedy(
+        step=Step.CONFIRM,
+        command="SELECT pid, pg_blocking_pids(pid) AS blocked_by, application_name, state,\n"
+        "       left(query, 60) AS query\n"
+        "  FROM pg_stat_activity WHERE wait_event_type = 'Lock' ORDER BY query_start;",
+        effect="shows whether they still wait",
+    )

@@ -1,0 +1,226 @@
+"""Every session of the server with what it waits for, read in one statement so that it agrees."""
+
+from typing import Any, Self
+
+import msgspec
+
+from backend_doctor.backends.postgres.connection import PostgresConnection
+from backend_doctor.backends.postgres.processes import ServerProcess, ServerProcesses
+from backend_doctor.backends.postgres.slots import Slots
+from backend_doctor.backends.sql import mask_literals, quote_identifier
+from backend_doctor.facts import AbsenceKind, Absent, Fact
+
+# pg_blocking_pids only for those who wait: it locks the lock table while it looks. A waiter
+# for a row's transaction holds that row's tuple lock: it names the row for which it waits.
+_SQL = """
+WITH lock AS MATERIALIZED (SELECT * FROM pg_locks),
+held AS (
+  SELECT pid, count(*)::int AS locks FROM lock
+   WHERE granted AND locktype <> 'virtualxid' GROUP BY pid),
+wanted AS (
+  SELECT DISTINCT ON (w.pid) w.pid, w.locktype, w.mode,
+         coalesce(w.relation, t.relation) AS relation,
+         coalesce(w.page, t.page) AS page, coalesce(w.tuple, t.tuple) AS tuple,
+         coalesce(w.database, t.database) AS database, w.waitstart
+    FROM lock w
+    LEFT JOIN lock t ON t.pid = w.pid AND t.granted AND t.locktype = 'tuple'
+                    AND w.locktype = 'transactionid'
+   WHERE NOT w.granted ORDER BY w.pid, w.waitstart)
+SELECT a.pid, a.usename::text AS "user", a.application_name AS application,
+       host(a.client_addr) AS client, a.client_port AS port, a.datname::text AS database,
+       a.backend_type AS kind, a.state, a.wait_event_type AS wait_type, a.wait_event AS wait,
+       (extract(epoch FROM clock_timestamp() - a.backend_start))::float8 AS backend_age,
+       (extract(epoch FROM clock_timestamp() - a.xact_start))::float8 AS transaction_age,
+       (extract(epoch FROM clock_timestamp() - a.state_change))::float8 AS state_age,
+       (extract(epoch FROM a.backend_start) * 1000000)::int8 AS started_us,
+       (extract(epoch FROM a.xact_start) * 1000000)::int8 AS transaction_us,
+       (extract(epoch FROM a.state_change) * 1000000)::int8 AS state_us,
+       a.query_id::text AS query_id, left(a.query, 600) AS query,
+       a.backend_xid IS NOT NULL AS has_xid, a.backend_xmin IS NOT NULL AS has_xmin,
+       coalesce(h.locks, 0) AS locks,
+       CASE WHEN a.wait_event_type = 'Lock' THEN pg_blocking_pids(a.pid)
+            ELSE '{}' END AS blocked_by,
+       w.locktype AS lock_type, w.mode AS lock_mode,
+       coalesce(n.nspname || '.' || c.relname, 'relation ' || w.relation) AS lock_relation,
+       w.page AS lock_page, w.tuple::int AS lock_line,
+       (extract(epoch FROM clock_timestamp() - w.waitstart))::float8 AS lock_seconds,
+       clock_timestamp()::text AS now
+  FROM pg_stat_activity a
+  LEFT JOIN held h ON h.pid = a.pid
+  LEFT JOIN wanted w ON w.pid = a.pid
+  LEFT JOIN pg_database d ON d.datname = current_database()
+  LEFT JOIN pg_class c ON c.oid = w.relation AND w.database = d.oid
+  LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE a.pid <> pg_backend_pid()
+   AND (a.backend_type = 'client backend' OR a.backend_xid IS NOT NULL
+        OR a.backend_xmin IS NOT NULL OR a.wait_event_type = 'Lock')
+ ORDER BY a.backend_start
+ LIMIT 20000
+"""
+
+
+class LockWait(msgspec.Struct, frozen=True, kw_only=True):
+    """The lock a session waits for; ``relation``, ``page`` and ``line`` where it names them.
+
+    ``seconds`` of waiting, None in the first moments.
+    """
+
+    type: str
+    mode: str
+    relation: str | None = None
+    page: int | None = None
+    line: int | None = None
+    seconds: float | None = None
+
+    @property
+    def row(self) -> tuple[str, int, int] | None:
+        """The row's table, page and line, when one row is waited for."""
+        if self.relation is None or self.page is None or self.line is None:
+            return None
+        return (self.relation, self.page, self.line)
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of pg_stat_activity. Ages in seconds, ``*_us`` in microseconds since 1970.
+
+    ``query`` has its literals masked. ``locks`` counts granted locks, virtual ones left out.
+    """
+
+    pid: int
+    user: str = ""
+    application: str = ""
+    client: str = ""
+    port: int | None = None
+    database: str = ""
+    kind: str = ""
+    state: str = ""
+    wait_type: str = ""
+    wait: str = ""
+    backend_age: float = 0.0
+    transaction_age: float | None = None
+    state_age: float | None = None
+    started_us: int = 0
+    transaction_us: int | None = None
+    state_us: int = 0
+    query_id: str | None = None
+    query: str = ""
+    has_xid: bool = False
+    has_xmin: bool = False
+    locks: int = 0
+    blocked_by: tuple[int, ...] = ()
+    lock: LockWait | None = None
+
+    @property
+    def is_client(self) -> bool:
+        """Whether it takes a connection slot."""
+        return self.kind == "client backend"
+
+    @property
+    def idle_in_transaction(self) -> bool:
+        """Whether it holds a transaction open and does nothing, an aborted one included."""
+        return self.state.startswith("idle in transaction")
+
+    @property
+    def holder(self) -> str:
+        """Who it is, for people: the application's name, else user and client."""
+        return self.application or f"{self.user}@{self.client or 'local'}"
+
+    @property
+    def statement(self) -> str:
+        """What groups sessions that run the same statement: its id, else its masked text."""
+        return self.query_id or " ".join(self.query.split())
+
+    def same_stay(self, other: "Session") -> bool:
+        """Whether the other look saw this very session in the same, uninterrupted state."""
+        return (self.pid, self.started_us, self.state_us, self.state) == (
+            other.pid,
+            other.started_us,
+            other.state_us,
+            other.state,
+        )
+
+
+def _session(row: dict[str, Any]) -> Session:
+    lock = None
+    if row["lock_type"]:
+        lock = LockWait(
+            type=row["lock_type"],
+            mode=row["lock_mode"],
+            relation=row["lock_relation"],
+            page=row["lock_page"],
+            line=row["lock_line"],
+            seconds=row["lock_seconds"],
+        )
+    plain = {
+        name: value
+        for name, value in row.items()
+        if value is not None and name != "now" and not name.startswith("lock_")
+    }
+    plain["query"] = mask_literals(plain.get("query", ""))
+    plain["blocked_by"] = tuple(plain["blocked_by"])
+    return Session(**plain, lock=lock)
+
+
+def _from_process(process: ServerProcess) -> Session:
+    activity = process.activity
+    waiting = activity.endswith(" waiting")
+    return Session(
+        pid=process.pid,
+        user=process.user,
+        client=process.client,
+        port=process.port,
+        database=process.database,
+        kind="client backend",
+        state=activity if activity.startswith("idle") else "active",
+        wait_type="Lock" if waiting else "",
+        query="" if activity.startswith("idle") else activity.removesuffix(" waiting"),
+        backend_age=process.age,
+        started_us=int(process.started * 1e6),
+        # not a time: any work in between changes it, which is all that same_stay asks
+        state_us=int(process.cpu * 1e6),
+    )
+
+
+class Sessions(Fact, frozen=True):
+    """All client sessions but ours, and other processes that hold or await something.
+
+    ``taken_at`` is the server's own time, in its spelling. ``from_titles`` when the server
+    refused us and its process titles were read instead: no statement, application, age of the
+    state nor lock is known then.
+    """
+
+    sessions: tuple[Session, ...]
+    taken_at: str = ""
+    from_titles: bool = False
+
+    @property
+    def source(self) -> str:
+        """Where it was read."""
+        return "process titles" if self.from_titles else "pg_stat_activity"
+
+    @property
+    def clients(self) -> tuple[Session, ...]:
+        """Those that take a slot."""
+        return tuple(session for session in self.sessions if session.is_client)
+
+    def by_pid(self) -> dict[int, Session]:
+        """The sessions by process id."""
+        return {session.pid: session for session in self.sessions}
+
+    @classmethod
+    async def collect(
+        cls, db: PostgresConnection | None, slots: Slots, processes: ServerProcesses | None
+    ) -> Self:
+        """One statement. Raises Absent for a role that cannot see other sessions."""
+        if db is None and processes is not None:
+            return cls(sessions=tuple(map(_from_process, processes.processes)), from_titles=True)
+        if db is None:
+            raise Absent("the server has no free slot for us", kind=AbsenceKind.LOGIN)
+        if not slots.sees_all:
+            raise Absent(
+                f"role {slots.role} cannot see what other sessions do",
+                remedy=f"GRANT pg_monitor TO {quote_identifier(slots.role)};",
+            )
+        rows = await db.fetch(_SQL)
+        taken_at = rows[0]["now"] if rows else ""
+        return cls(sessions=tuple(_session(row) for row in rows), taken_at=taken_at)

@@ -1,0 +1,1 @@
+"""Redis 6 and later, and Valkey."""

@@ -1,0 +1,85 @@
+"""Who is connected to the server by this machine's socket table: all that is left to see
+when no client more is let in. Needs no login."""
+
+from collections import Counter
+from typing import Self
+
+import msgspec
+import psutil
+
+from backend_doctor.backends.machine import is_here
+from backend_doctor.facts import AbsenceKind, Absent, Fact, Instance, Login, Problem
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """Connections from one place. ``process`` and ``pid`` where they run here and may be seen."""
+
+    connections: int
+    host: str
+    process: str = ""
+    pid: int | None = None
+
+    @property
+    def text(self) -> str:
+        """Who it is, for people."""
+        if self.pid is None:
+            return f"clients at {self.host or 'an unknown place'}"
+        return f"{self.process or 'a process'} (pid {self.pid})"
+
+
+def _process_name(pid: int | None) -> str:
+    try:
+        return psutil.Process(pid).name() if pid else ""
+    except psutil.Error:
+        return ""
+
+
+def _of_port(port: int) -> Counter[tuple[str, int | None]]:
+    """Connections to a port of this machine by the client's address and process id."""
+    table = [
+        socket
+        for socket in psutil.net_connections("tcp")
+        if socket.status == psutil.CONN_ESTABLISHED and socket.raddr
+    ]
+    processes = {tuple(socket.laddr): socket.pid for socket in table if socket.raddr.port == port}
+    return Counter(
+        (str(socket.raddr.ip), processes.get(tuple(socket.raddr)))
+        for socket in table
+        if socket.laddr.port == port
+    )
+
+
+def _of_socket(path: str) -> Counter[tuple[str, int | None]]:
+    """Connections to a unix socket; the kernel does not tell whose they are."""
+    found = sum(socket.laddr == path for socket in psutil.net_connections("unix"))
+    # one of them is the listening socket itself
+    return Counter({("", None): found - 1}) if found > 1 else Counter()
+
+
+class SocketPeers(Fact, frozen=True):
+    """Connections to the server's port (or unix socket), the largest group first."""
+
+    peers: tuple[Peer, ...]
+
+    @property
+    def total(self) -> int:
+        """All connections."""
+        return sum(peer.connections for peer in self.peers)
+
+    @classmethod
+    async def collect(cls, instance: Instance, login: Login) -> Self:
+        """Reads the socket table. Raises Absent when it is not needed, or not to be seen."""
+        if login.problem is not Problem.FULL:
+            raise Absent("the server did not refuse us", kind=AbsenceKind.NOT_APPLICABLE)
+        if not is_here(instance.host):
+            raise Absent("the server runs on another machine, so its sockets are out of sight")
+        on_socket = instance.host.startswith("/")
+        found = _of_socket(instance.host) if on_socket else _of_port(instance.port)
+        if not found:
+            raise Absent("no socket of this server is to be seen (a container of its own?)")
+        return cls(
+            peers=tuple(
+                Peer(connections=count, host=host, process=_process_name(pid), pid=pid)
+                for (host, pid), count in found.most_common(1000)
+            )
+        )

@@ -1,0 +1,49 @@
+"""``runbook``: what to do about a finding, offline."""
+
+from difflib import get_close_matches
+from pathlib import Path
+
+import click
+
+from backend_doctor.errors import UserError
+from backend_doctor.registry import Check, load_checks
+
+
+def _found(name: str, checks: dict[str, Check]) -> Check:
+    if name in checks:
+        return checks[name]
+    for check in checks.values():
+        if name in check.causes:
+            return check
+    known = [*checks, *(cause for check in checks.values() for cause in check.causes)]
+    near = get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise UserError(f"no runbook for {name!r}{hint}\nSee them all: backend-doctor runbook")
+
+
+@click.command("runbook")
+@click.argument("name", required=False, metavar="[CHECK or CAUSE]")
+@click.option(
+    "--checks",
+    "folders",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A folder with checks of your own; it runs their code.",
+)
+def command(name: str | None, folders: tuple[Path, ...]) -> None:
+    """Print the runbook of a check, or of the check that names a cause.
+
+    \b
+    Examples:
+      backend-doctor runbook postgres.lock_waits
+      backend-doctor runbook lock.ddl_queue
+    """
+    checks = load_checks(folders)
+    if name is None:
+        for check_id, check in sorted(checks.items()):
+            click.echo(f"{check_id:<32} {', '.join(check.causes)}")
+        return
+    check = _found(name, checks)
+    if check.runbook is None:
+        raise UserError(f"{check.id} has no runbook beside {check.path.parent.parent}")
+    click.echo(check.runbook.read_text(encoding="utf-8"), nl=False)

@@ -1,0 +1,138 @@
+"""The configuration file's tree, turned into a Configuration."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from backend_doctor.config.kinds import NOT_EXAMINED, SETTINGS, read_kind
+from backend_doctor.config.model import Configuration, Ignore, LimitValue, ServiceConfig
+from backend_doctor.config.place import did_you_mean, listed, shown
+from backend_doctor.config.reading import Reader
+from backend_doctor.config.yamlfile import Node, read
+
+ADHOC = "adhoc"
+_TOP = ("services", "limits", "ignore", "checks")
+_SERVICE_KEYS = ("replicas", "workers", *SETTINGS, *NOT_EXAMINED)
+_SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,62}")
+_CHECK_ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
+
+
+def read_configuration(path: Path, environ: Mapping[str, str], *, trusted: bool) -> Configuration:
+    """What a configuration file says. Raises ConfigurationError.
+
+    ``trusted``: whether the file may name folders of checks, which is code that will run.
+    """
+    root = read(path)
+    reader = Reader(environ, path.parent)
+    top = reader.mapping(root, "a mapping with services", _TOP)
+    warnings: list[str] = []
+    services = tuple(_services(reader, reader.required(top, "services", root), warnings))
+    return Configuration(
+        source=root.place.source,
+        services=services,
+        limits=_limits(reader, top["limits"]) if "limits" in top else {},
+        ignores=tuple(_ignores(reader, top["ignore"], services)) if "ignore" in top else (),
+        check_folders=tuple(_folders(reader, top["checks"], trusted)) if "checks" in top else (),
+        warnings=tuple(warnings),
+        everything=services,
+    )
+
+
+def _services(reader: Reader, node: Node, warnings: list[str]) -> Iterator[ServiceConfig]:
+    what = "a mapping of service names, each with its backends"
+    entries = reader.mapping(node, what)
+    left_out: dict[str, None] = {}
+    empty: list[str] = []
+    for name, child in entries.items():
+        if not _SERVICE_NAME.fullmatch(name):
+            raise child.place.error(
+                "is no name for a service", "letters, digits, - and _ (at most 63)"
+            )
+        if name == ADHOC:
+            raise child.place.error("is reserved for URLs on the command line", "another name")
+        service = _service(reader, name, child, left_out)
+        if service.instances:
+            yield service
+        else:
+            empty.append(name)
+    if len(empty) == len(entries):
+        raise node.place.error(
+            "no service has a backend that this version examines", f"{listed(SETTINGS)} in one"
+        )
+    source = node.place.source
+    if left_out:
+        warnings.append(f"{source}: not examined by this version: {', '.join(left_out)}")
+    if empty:
+        warnings.append(f"{source}: nothing to examine in the services {', '.join(empty)}")
+
+
+def _service(reader: Reader, name: str, node: Node, left_out: dict[str, None]) -> ServiceConfig:
+    entries = reader.mapping(node, f"a mapping with {listed(SETTINGS)}", _SERVICE_KEYS)
+    if not any(kind in entries for kind in (*SETTINGS, *NOT_EXAMINED)):
+        raise node.place.error("has no backend", listed(SETTINGS))
+    left_out.update(dict.fromkeys(kind for kind in NOT_EXAMINED if kind in entries))
+    counted = [key for key in ("replicas", "workers") if key in entries]
+    counts = {key: reader.number(entries[key], 1) for key in counted}
+    return ServiceConfig(
+        name=name,
+        replicas=counts.get("replicas", 1),
+        workers=counts.get("workers", 1),
+        instances=tuple(
+            instance
+            for kind in SETTINGS
+            if kind in entries
+            for instance in read_kind(reader, name, kind, entries[kind])
+        ),
+        origins={key: entries[key].place.origin for key in counted},
+    )
+
+
+def _check_id(text: str, node: Node) -> str:
+    if not _CHECK_ID.fullmatch(text):
+        raise node.place.error(f"{shown(text)} is no check's id", "postgres.pool_exhaustion, ...")
+    return text
+
+
+def _limits(reader: Reader, node: Node) -> dict[str, dict[str, LimitValue]]:
+    what = "a mapping of check ids, each with its limits"
+    return {
+        _check_id(check, child): {
+            name: reader.limit(value)
+            for name, value in reader.mapping(child, "a mapping of limits").items()
+        }
+        for check, child in reader.mapping(node, what).items()
+    }
+
+
+def _ignores(reader: Reader, node: Node, services: tuple[ServiceConfig, ...]) -> Iterator[Ignore]:
+    keys = ("check", "reason", "until", "cause", "service")
+    for item in reader.items(node, "a list of findings to ignore"):
+        entries = reader.mapping(item, f"a mapping with {', '.join(keys)}", keys)
+        check, reason, until = (reader.required(entries, key, item) for key in keys[:3])
+        service = ""
+        if "service" in entries:
+            service = reader.text(entries["service"], "a service's name")
+            names = [known.name for known in services]
+            if service not in names:
+                hint = did_you_mean(service, names)
+                raise entries["service"].place.error("is no examined service", listed(names), hint)
+        yield Ignore(
+            check=_check_id(reader.text(check, "a check's id"), check),
+            reason=reader.text(reason, "a reason"),
+            until=reader.date(until),
+            cause=reader.text(entries["cause"], "a cause's label") if "cause" in entries else "",
+            service=service,
+        )
+
+
+def _folders(reader: Reader, node: Node, trusted: bool) -> Iterator[Path]:
+    if not trusted:
+        raise node.place.error(
+            "checks are code, and this file was merely found in the current folder",
+            f"it to be named (--config {node.place.source}), or --checks DIR",
+        )
+    for item in reader.items(node, "a list of folders"):
+        folder = reader.folder / Path(reader.text(item, "a folder")).expanduser()
+        if not folder.is_dir():
+            raise item.place.error("is no folder that can be read", "an existing folder of checks")
+        yield folder

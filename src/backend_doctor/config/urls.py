@@ -1,0 +1,179 @@
+"""URLs of backends, as drivers and frameworks write them, to endpoints."""
+
+import os
+from pathlib import Path
+
+from backend_doctor.config.place import did_you_mean, fault, listed
+from backend_doctor.config.urlparts import Parts, hosts_of, port_of, split
+from backend_doctor.endpoint import DEFAULT_PORTS, Endpoint, Tls, TlsMode
+from backend_doctor.secret import Secret
+
+_TLS_MODES: tuple[TlsMode, ...] = (
+    "disable", "allow", "prefer", "require", "verify-ca", "verify-full",
+)  # fmt: skip
+_POSTGRES = ("postgresql", "postgres")
+_REDIS = ("redis", "rediss", "valkey", "valkeys", "unix")
+_NOT_EXAMINED = ("mongodb", "mongodb+srv", "amqp", "amqps", "http", "https")
+_EXPECTED = "postgresql://, redis://, rediss:// or unix://"
+
+
+def parse_url(text: str, *, place: str) -> Endpoint:
+    """The endpoint that a URL names.
+
+    Without user, password or database those stay None, so that the driver's own sources
+    (PGUSER, PGPASSWORD, PGPASSFILE) serve; a PostgreSQL database defaults to the user's name
+    and the host to PGHOST or the local socket, as libpq has it.
+
+    Raises ConfigurationError; its message begins with ``place`` and never holds any part of
+    the URL but a known scheme or parameter name.
+    """
+    parts = split(text, place=place)
+    family = parts.scheme.partition("+")[0]
+    if family in _POSTGRES:
+        return _postgres(parts, place)
+    if parts.scheme in _REDIS:
+        return _redis(parts, place)
+    if parts.scheme in _NOT_EXAMINED:
+        raise fault(place, f"{parts.scheme}:// is not examined by this version", _EXPECTED)
+    hint = did_you_mean(parts.scheme, (*_POSTGRES, *_REDIS))
+    raise fault(place, "the URL's scheme is none that is known", _EXPECTED, hint)
+
+
+class _Query:
+    """A URL's parameters, each taken once; what is left are its options."""
+
+    def __init__(self, parts: Parts, place: str) -> None:
+        self._left = list(parts.query)
+        self._place = place
+        for key in ("sslpassword", "ssl_password"):
+            if self.take(key):
+                raise fault(place, f"{key} is not supported", "a key file without a passphrase")
+
+    def take(self, *keys: str) -> str | None:
+        """The last value of the first key that is there."""
+        for key in keys:
+            values = self.take_all(key)
+            if values:
+                return values[-1]
+        return None
+
+    def take_all(self, key: str) -> list[str]:
+        """All values of a key that may be repeated."""
+        values = [value for name, value in self._left if name == key]
+        self._left = [pair for pair in self._left if pair[0] != key]
+        return values
+
+    def choose(self, key: str, known: dict[str, str], default: str) -> str:
+        """What the value of a key stands for; ``default`` without it."""
+        value = self.take(key)
+        if value is None:
+            return default
+        if value.lower() not in known:
+            hint = did_you_mean(value, known)
+            raise fault(self._place, f"{key}= has an unknown value", listed(known), hint)
+        return known[value.lower()]
+
+    @property
+    def rest(self) -> tuple[tuple[str, str], ...]:
+        """The parameters that nothing took."""
+        return tuple(self._left)
+
+
+def _secret(*values: str | None) -> Secret | None:
+    return next((Secret(value) for value in values if value), None)
+
+
+def _postgres(parts: Parts, place: str) -> Endpoint:
+    query = _Query(parts, place)
+    hosts, socket = _postgres_hosts(parts, query, place)
+    user = query.take("user") or parts.user
+    return Endpoint(
+        kind="postgres",
+        hosts=hosts,
+        socket=socket,
+        user=user,
+        password=_secret(query.take("password"), parts.password),
+        database=query.take("dbname", "database") or parts.path or user,
+        tls=_postgres_tls(query),
+        options=query.rest,
+    )
+
+
+def _postgres_hosts(
+    parts: Parts, query: _Query, place: str
+) -> tuple[tuple[tuple[str, int], ...], str | None]:
+    default = DEFAULT_PORTS["postgres"]
+    named = ",".join(query.take_all("host")) or parts.hosts
+    ports = [port_of(port, default, place) for port in (query.take("port") or "").split(",")]
+    if len(ports) == 1:
+        default = ports[0]
+    hosts = hosts_of(named or _default_host(default), default, place=place)
+    if len(ports) > 1:
+        if len(ports) != len(hosts):
+            raise fault(place, "port= and host= name different numbers", "one port for each host")
+        hosts = tuple((host, port) for (host, _), port in zip(hosts, ports, strict=True))
+    if hosts[0][0].startswith("/"):
+        if len(hosts) > 1:
+            raise fault(place, "a socket stands among several hosts", "hosts only, or one socket")
+        return (("localhost", hosts[0][1]),), hosts[0][0].rstrip("/") or "/"
+    return tuple((host or "localhost", port) for host, port in hosts), None
+
+
+def _default_host(port: int) -> str:
+    folders = (Path("/run/postgresql"), Path("/var/run/postgresql"))
+    local = next((str(path) for path in folders if (path / f".s.PGSQL.{port}").exists()), "")
+    return os.environ.get("PGHOST") or local
+
+
+def _postgres_tls(query: _Query) -> Tls:
+    modes: dict[str, str] = {mode: mode for mode in _TLS_MODES}
+    loose = modes | {"true": "require", "on": "require", "1": "require"}
+    loose |= {"false": "disable", "off": "disable", "0": "disable"}
+    mode = query.choose("ssl", loose, "prefer")
+    mode = query.choose("sslmode", modes, mode)
+    return Tls(
+        mode=next(known for known in _TLS_MODES if known == mode),
+        ca_file=query.take("sslrootcert"),
+        cert_file=query.take("sslcert"),
+        key_file=query.take("sslkey"),
+    )
+
+
+def _redis(parts: Parts, place: str) -> Endpoint:
+    query = _Query(parts, place)
+    hosts = hosts_of(parts.hosts, DEFAULT_PORTS["redis"], place=place)
+    if len(hosts) > 1:
+        raise fault(place, "several hosts are given", "one host for each redis instance")
+    on_socket = parts.scheme == "unix"
+    if on_socket and (hosts[0][0] or not parts.path):
+        raise fault(place, "a unix:// URL names no socket", "unix:///path/to/redis.sock")
+    path = "" if on_socket else parts.path.strip("/")
+    database = query.take("db") or path or "0"
+    if not (database.isascii() and database.isdigit() and len(database) < 8):
+        raise fault(place, "the Redis database is not a number", "redis://host:6379/0")
+    return Endpoint(
+        kind="redis",
+        hosts=((hosts[0][0] or "localhost", hosts[0][1]),),
+        socket=f"/{parts.path.lstrip('/')}" if on_socket else None,
+        user=query.take("username") or parts.user,
+        password=_secret(query.take("password"), parts.password),
+        database=str(int(database)),
+        tls=_redis_tls(query, encrypted=parts.scheme in ("rediss", "valkeys")),
+        options=query.rest,
+    )
+
+
+def _redis_tls(query: _Query, *, encrypted: bool) -> Tls:
+    named = {"none": "none", "optional": "required", "required": "required"}
+    flags = {"true": "true", "1": "true", "yes": "true", "false": "false", "0": "false"}
+    verify = query.choose("ssl_cert_reqs", named, "required")
+    by_name = query.choose("ssl_check_hostname", flags | {"no": "false"}, "true")
+    mode: TlsMode = "verify-full" if by_name == "true" else "verify-ca"
+    if verify == "none":
+        mode = "require"
+    return Tls(
+        mode=mode if encrypted else "disable",
+        ca_file=query.take("ssl_ca_certs"),
+        cert_file=query.take("ssl_certfile"),
+        key_file=query.take("ssl_keyfile"),
+    )

@@ -1,0 +1,28 @@
+"""A database engine for every request, as when it is made in the handler."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from backend_doctor.demo.shop.faults import Fault
+
+if TYPE_CHECKING:
+    from backend_doctor.demo.patient import Patient
+
+LABEL = "connection.churn"
+TITLE = "a handler makes a database engine of its own for every request"
+EXIT_CODE = 1
+RATE = 80.0
+"""Requests a second; a quarter of them make an engine: 20 logins a second."""
+
+
+@asynccontextmanager
+async def sick(patient: "Patient") -> AsyncIterator[str]:
+    """Traffic rises, and with it the logins."""
+    gentle = patient.load.rate
+    async with patient.mistake(Fault.ENGINE_PER_REQUEST):
+        patient.load.rate = RATE
+        try:
+            yield f"{RATE / 4:.0f} requests a second log in to the database anew"
+        finally:
+            patient.load.rate = gentle

@@ -1,0 +1,38 @@
+"""More processes than the database has connections for, each with a modest pool."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from backend_doctor.demo.patient import Patient
+
+LABEL = "fleet.oversubscribed"
+TITLE = "the shop is scaled out: its pools together want more connections than the server has"
+EXIT_CODE = 2
+PROCESSES = 4
+RUSH = 60.0
+"""Requests a second for a moment, so that all pools grow; they do not shrink again."""
+USABLE = 9
+"""Slots that the shop can get, see `patient.SLOTS`."""
+
+
+@asynccontextmanager
+async def sick(patient: "Patient") -> AsyncIterator[str]:
+    """Four processes, a rush, and the slots are taken by connections that idle."""
+    gentle = patient.load.rate
+
+    async def slots_are_taken() -> bool:
+        return await patient.sessions("usename = 'shop'") >= USABLE
+
+    try:
+        while len(patient.shops) < PROCESSES:
+            await asyncio.to_thread(patient.add_process)
+        patient.load.rate = RUSH
+        await patient.until("all slots taken", slots_are_taken)
+        patient.load.rate = gentle
+        yield f"{PROCESSES} processes want up to 24 connections; the server has {USABLE} for them"
+    finally:
+        patient.load.rate = gentle
+        await asyncio.to_thread(patient.remove_processes, 1)

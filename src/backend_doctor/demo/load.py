@@ -1,0 +1,97 @@
+"""Gentle, endless traffic on the shop, with a count of what came back."""
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import httpx
+
+ORDERS, PRODUCTS = 500, 20
+REQUEST_SECONDS = 3.0
+MOST_AT_ONCE = 40
+
+
+class Count(NamedTuple):
+    """Requests answered well, and requests failed or too slow, in ``seconds``."""
+
+    ok: int
+    failed: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.ok} requests ok, {self.failed} failed in {self.seconds:.0f} s"
+
+
+class Load:
+    """``rate`` requests a second, spread over the shop's processes at ``addresses``.
+
+    ``hot_product`` makes everybody buy that one; both may be changed at any time.
+    """
+
+    def __init__(self, addresses: Sequence[str], rate: float = 15.0) -> None:
+        self.addresses = list(addresses)
+        self.rate = rate
+        self.hot_product: int | None = None
+        self._ok = self._failed = 0
+        self._since = time.monotonic()
+
+    def count(self) -> Count:
+        """What came back since the last count."""
+        now = time.monotonic()
+        count = Count(self._ok, self._failed, now - self._since)
+        self._ok, self._failed, self._since = 0, 0, now
+        return count
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Send requests meanwhile."""
+        task = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _run(self) -> None:
+        import httpx
+
+        limits = httpx.Limits(max_connections=MOST_AT_ONCE)
+        async with (
+            httpx.AsyncClient(timeout=REQUEST_SECONDS, limits=limits, trust_env=False) as client,
+            asyncio.TaskGroup() as requests,
+        ):
+            for number in itertools.count():
+                requests.create_task(self._request(client, number))
+                await asyncio.sleep(1 / self.rate)
+
+    async def _request(self, client: "httpx.AsyncClient", number: int) -> None:
+        import httpx
+
+        method, path = self._choose(number)
+        try:
+            address = self.addresses[number % len(self.addresses)]
+            response = await client.request(method, f"{address}{path}")
+        except httpx.HTTPError:
+            self._failed += 1
+            return
+        if response.is_success:
+            self._ok += 1
+        else:
+            self._failed += 1
+
+    def _choose(self, number: int) -> tuple[str, str]:
+        order, product = random.randint(1, ORDERS), random.randint(1, PRODUCTS)
+        if self.hot_product is not None and number % 2:
+            return "POST", f"/products/{self.hot_product}/sales"
+        return (
+            ("GET", f"/orders/{order}"),
+            ("GET", f"/orders/{order}/invoice"),
+            ("GET", f"/products/{product}/popularity"),
+            ("POST", f"/products/{product}/sales"),
+        )[number // 2 % 4]

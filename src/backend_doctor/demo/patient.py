@@ -1,0 +1,189 @@
+"""The patient: a web shop on its own PostgreSQL and Valkey, all of them small."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from secrets import token_urlsafe
+from typing import TYPE_CHECKING, Any
+
+from backend_doctor.demo.load import Load
+from backend_doctor.demo.servers import PostgresServer, RedisServer
+from backend_doctor.demo.servers.postgres import SUPERUSER
+from backend_doctor.demo.shop.faults import Fault
+from backend_doctor.demo.shop.server import ShopServer
+from backend_doctor.demo.shop.settings import (
+    APPLICATION,
+    CACHE_CONNECTIONS,
+    MAX_OVERFLOW,
+    POOL_SIZE,
+)
+from backend_doctor.errors import UserError
+
+if TYPE_CHECKING:
+    import asyncpg
+
+SLOTS: dict[str, str | int] = {
+    "max_connections": 12,
+    "superuser_reserved_connections": 1,
+    "reserved_connections": 2,
+}
+USABLE = 9
+"""Slots that the shop can get: all but the reserved ones."""
+MAX_CLIENTS = 20
+DOCTOR = "doctor"
+
+_ROLES = """
+CREATE ROLE shop LOGIN PASSWORD '{shop}';
+CREATE ROLE doctor LOGIN PASSWORD '{doctor}' CONNECTION LIMIT 3;
+GRANT pg_monitor, pg_use_reserved_connections TO doctor;
+CREATE DATABASE shop OWNER shop;
+"""
+_DOCTOR_RULE = "doctor on >{password} resetkeys resetchannels -@all {commands}"
+_DOCTOR_COMMANDS = (
+    "+ping +info +hello +client|list +client|setname +client|setinfo +client|id +slowlog|get "
+    "+slowlog|len +latency|latest +memory|stats +select +dbsize +scan"
+)
+_CONFIGURATION = """\
+services:
+  shop:
+    workers: {workers}
+    postgres:
+      url: "{postgres}"
+      pool_size: {pool_size}
+      max_overflow: {max_overflow}
+    redis:
+      url: "{redis}"
+      max_connections: {max_connections}
+"""
+
+
+@dataclass
+class Patient:
+    """The shop's processes and servers, and the ways to reach them."""
+
+    postgres: PostgresServer
+    redis: RedisServer
+    passwords: dict[str, str]
+    shops: list[ShopServer] = field(default_factory=list)
+    load: Load = field(default_factory=lambda: Load([]))
+
+    @property
+    def configuration(self) -> Path:
+        """The file for `backend-doctor check --config`; it goes when the demo ends."""
+        return self.shops[0].folder / "backend-doctor.yaml"
+
+    def add_process(self) -> None:
+        """Start one more process of the shop and send it requests too."""
+        shop = ShopServer(
+            database_url=self.postgres.url("shop", self.passwords["shop"], "shop"),
+            redis_url=self.redis.admin_url(),
+        )
+        shop.start()
+        self.shops.append(shop)
+        self.load.addresses.append(shop.address)
+        self._describe()
+
+    def remove_processes(self, left: int = 0) -> None:
+        """Stop the processes that were started last."""
+        while len(self.shops) > left:
+            self.load.addresses.pop()
+            self.shops.pop().stop()
+        if left:
+            self._describe()
+
+    def _describe(self) -> None:
+        text = _CONFIGURATION.format(
+            workers=len(self.shops),
+            postgres=self.postgres.url(DOCTOR, self.passwords[DOCTOR], "shop"),
+            redis=self.redis.url(DOCTOR, self.passwords[DOCTOR]),
+            pool_size=POOL_SIZE,
+            max_overflow=MAX_OVERFLOW,
+            max_connections=CACHE_CONNECTIONS,
+        )
+        self.configuration.touch(mode=0o600)
+        self.configuration.write_text(text)
+
+    @asynccontextmanager
+    async def session(
+        self, user: str = "shop", application: str = APPLICATION
+    ) -> AsyncIterator["asyncpg.Connection[Any]"]:
+        """A session on the shop's database; the user may also be the superuser."""
+        import asyncpg
+
+        session = await asyncpg.connect(
+            self.postgres.url(user, self.passwords[user], "shop"),
+            server_settings={"application_name": application},
+        )
+        try:
+            yield session
+        finally:
+            session.terminate()
+
+    async def sessions(self, condition: str) -> int:
+        """How many of the shop's sessions are in this state of pg_stat_activity."""
+        query = f"SELECT count(*) FROM pg_stat_activity WHERE datname = 'shop' AND {condition}"
+        async with self.session(SUPERUSER, "demo") as session:
+            return int(await session.fetchval(query))
+
+    @asynccontextmanager
+    async def mistake(self, fault: Fault) -> AsyncIterator[None]:
+        """Every process of the shop makes this mistake meanwhile."""
+        await self._switch("PUT", fault)
+        try:
+            yield
+        finally:
+            await self._switch("DELETE", fault)
+
+    async def _switch(self, method: str, fault: Fault) -> None:
+        import httpx
+
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+            for shop in self.shops:
+                response = await client.request(method, f"{shop.address}/faults/{fault}")
+                response.raise_for_status()
+
+
+@contextmanager
+def patient() -> Iterator[Patient]:
+    """Starts all of it in temporary folders; whatever happens, nothing of it stays behind."""
+    passwords = {user: token_urlsafe(18) for user in (SUPERUSER, "shop", DOCTOR)}
+    rule = _DOCTOR_RULE.format(password=passwords[DOCTOR], commands=_DOCTOR_COMMANDS)
+    with ExitStack() as stack:
+        postgres = PostgresServer(settings=SLOTS, password=passwords[SUPERUSER])
+        redis = RedisServer(
+            settings={"maxclients": MAX_CLIENTS}, password=token_urlsafe(18), users=[rule]
+        )
+        stack.enter_context(postgres)
+        stack.enter_context(redis)
+        asyncio.run(_furnish(postgres, passwords))
+        found = Patient(postgres, redis, passwords)
+        stack.callback(found.remove_processes)
+        found.add_process()
+        yield found
+
+
+async def _furnish(postgres: PostgresServer, passwords: dict[str, str]) -> None:
+    import asyncpg
+
+    admin = await asyncpg.connect(postgres.admin_url())
+    for statement in _ROLES.format(**passwords).strip().splitlines():
+        await admin.execute(statement)
+    await admin.close()
+    owner = await asyncpg.connect(postgres.url("shop", passwords["shop"], "shop"))
+    await owner.execute(files("backend_doctor.demo.shop").joinpath("schema.sql").read_text())
+    await owner.close()
+
+
+async def until(
+    what: str, reached: Callable[[], Awaitable[bool]], *, seconds: float = 15.0
+) -> None:
+    """Wait for a state of the patient; raises UserError with ``what`` when it does not come."""
+    deadline = time.monotonic() + seconds
+    while not await reached():
+        if time.monotonic() > deadline:
+            raise UserError(f"the demo went wrong: waited {seconds:.0f} s in vain for {what}")
+        await asyncio.sleep(0.2)

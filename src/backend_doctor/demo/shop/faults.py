@@ -1,0 +1,32 @@
+"""Mistakes that real services make, each switched on and off while the shop runs."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Fault(StrEnum):
+    """A mistake in the shop's code."""
+
+    SESSIONS_KEPT = "sessions_kept"
+    ENGINE_PER_REQUEST = "engine_per_request"
+    AUDIT_UNDER_LOCK = "audit_under_lock"
+    CLIENTS_KEPT = "clients_kept"
+
+
+@dataclass
+class Faults:
+    """The mistakes made now, and how to close what each of them has kept open."""
+
+    on: set[Fault] = field(default_factory=set)
+    _kept: dict[Fault, list[Callable[[], Awaitable[object]]]] = field(default_factory=dict)
+
+    def keep(self, fault: Fault, close: Callable[[], Awaitable[object]]) -> None:
+        """Hold a session or client, by its closing method, that the faulty code never closes."""
+        self._kept.setdefault(fault, []).append(close)
+
+    async def mend(self, fault: Fault) -> None:
+        """Stop the mistake and close what it kept, as deploying the repaired code would."""
+        self.on.discard(fault)
+        for close in self._kept.pop(fault, []):
+            await close()

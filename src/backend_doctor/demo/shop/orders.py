@@ -1,0 +1,90 @@
+"""What the shop does with orders: looks them up through a cache, invoices, sells."""
+
+import json
+from typing import Any
+
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.pool import NullPool
+
+from backend_doctor.demo.shop.backends import make_cache, make_engine
+from backend_doctor.demo.shop.faults import Fault, Faults
+from backend_doctor.demo.shop.repository import OrderRepository
+from backend_doctor.demo.shop.settings import CACHE_SECONDS, Settings
+
+AUDIT_SECONDS = 0.25
+
+
+class InvoiceError(Exception):
+    """An invoice cannot be made."""
+
+
+class OrderService:
+    """The shop's use cases."""
+
+    def __init__(
+        self,
+        sessions: async_sessionmaker[AsyncSession],
+        cache: Redis,
+        settings: Settings,
+        faults: Faults,
+    ) -> None:
+        self._sessions = sessions
+        self._cache = cache
+        self._settings = settings
+        self._faults = faults
+
+    async def get(self, order: int) -> dict[str, Any] | None:
+        """An order, from the cache or else from the database."""
+        key = f"order:{order}"
+        cached = await self._cache.get(key)
+        if cached is not None:
+            found: dict[str, Any] = json.loads(cached)
+            return found
+        async with self._sessions() as session:
+            row = await OrderRepository(session).find(order)
+        if row is not None:
+            await self._cache.set(key, json.dumps(row), ex=CACHE_SECONDS)
+        return row
+
+    async def invoice(self, order: int) -> dict[str, Any] | None:
+        """An order with its tax."""
+        if Fault.SESSIONS_KEPT in self._faults.on:
+            await self._fail_and_keep_session(order)
+        async with self._sessions.begin() as session:
+            row = await OrderRepository(session).find(order)
+        return row and {**row, "tax": row["cents"] * 19 // 100}
+
+    async def sell(self, product: int) -> int:
+        """Sell one; returns what is left."""
+        async with self._sessions.begin() as session:
+            repository = OrderRepository(session)
+            left = await repository.take_from_stock(product)
+            if Fault.AUDIT_UNDER_LOCK in self._faults.on:
+                await repository.audit(product, AUDIT_SECONDS)
+        return left
+
+    async def popularity(self, product: int) -> int:
+        """How often a product was ordered."""
+        if Fault.CLIENTS_KEPT in self._faults.on:
+            await self._count_visit_and_keep_client(product)
+        if Fault.ENGINE_PER_REQUEST in self._faults.on:
+            return await self._popularity_by_own_engine(product)
+        async with self._sessions() as session:
+            return await OrderRepository(session).count_orders(product)
+
+    async def _fail_and_keep_session(self, order: int) -> None:
+        session = self._sessions()
+        self._faults.keep(Fault.SESSIONS_KEPT, session.invalidate)
+        await OrderRepository(session).find(order)
+        raise InvoiceError("no tax rate for this order")
+
+    async def _count_visit_and_keep_client(self, product: int) -> None:
+        cache = make_cache(self._settings)
+        self._faults.keep(Fault.CLIENTS_KEPT, cache.aclose)
+        await cache.incr(f"visits:{product}")
+
+    async def _popularity_by_own_engine(self, product: int) -> int:
+        engine = make_engine(self._settings, poolclass=NullPool)
+        async with AsyncSession(engine) as session:
+            return await OrderRepository(session).count_orders(product)

@@ -1,0 +1,102 @@
+"""Who explains whom: nests symptoms beneath root causes and puts the worst root first."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from backend_doctor.model import Fold, Result, Status, Subject
+
+# what names a thing only within one server; everything else is known across a service
+_LOCAL_KINDS = frozenset({"pid", "query"})
+_ALARMING = frozenset({Status.WARNING, Status.CRITICAL})
+
+
+@dataclass
+class _Node:
+    result: Result
+    scoped: dict[tuple[str, Subject], Subject]
+    parent: "_Node | None" = None
+    shared: tuple[Subject, ...] = ()
+    children: list["_Node"] = field(default_factory=list)
+
+    @property
+    def top(self) -> "_Node":
+        return self if self.parent is None else self.parent.top
+
+    @property
+    def cause(self) -> str:
+        return self.result.finding.cause.label if self.result.finding.cause else ""
+
+    @property
+    def own_rank(self) -> tuple[int, int]:
+        finding = self.result.finding
+        return (finding.status.severity, finding.cause.confidence.rank if finding.cause else -1)
+
+
+def _explains(root: _Node, symptom: _Node) -> bool:
+    finding, other = root.result.finding, symptom.result.finding
+    if finding.status not in _ALARMING or root.result.service != symptom.result.service:
+        return False
+    if other.status is Status.UNKNOWN and not symptom.cause:
+        return bool(root.cause) and root.result.instance == symptom.result.instance
+    if other.status not in _ALARMING:
+        return False
+    if symptom.cause == root.cause and root.cause:
+        return root.own_rank >= symptom.own_rank
+    return symptom.cause in finding.explains if symptom.cause else False
+
+
+def _fold(nodes: list[_Node]) -> None:
+    for symptom in nodes:
+        for root in sorted(nodes, key=lambda node: node.own_rank, reverse=True):
+            shared = sorted(root.scoped.keys() & symptom.scoped.keys())
+            if root is symptom or root.top is symptom or not shared:
+                continue
+            if _explains(root, symptom):
+                symptom.parent = root
+                symptom.shared = tuple(symptom.scoped[key] for key in shared)
+                break
+    for node in nodes:
+        if node.parent is not None:
+            node.top.children.append(node)
+
+
+def _scoped(result: Result, address: str) -> dict[tuple[str, Subject], Subject]:
+    return {
+        (address if subject.kind in _LOCAL_KINDS else result.service, subject): subject
+        for subject in result.finding.subjects
+    }
+
+
+def diagnose(
+    results: Iterable[Result], addresses: Mapping[tuple[str, str, str], str]
+) -> tuple[Result, ...]:
+    """The results in reading order, each symptom right after the root that explains it.
+
+    A finding folds under another of the same service only if that one lists its cause in
+    ``explains`` (or names the same cause) and both share a subject. ``addresses`` maps
+    (service, backend, instance) to the server, within which pids and query ids are unique.
+    """
+    nodes = [
+        _Node(
+            result,
+            _scoped(result, addresses.get((result.service, result.backend, result.instance), "")),
+        )
+        for result in results
+    ]
+    _fold(nodes)
+    roots = [node for node in nodes if node.parent is None]
+
+    def weight(node: _Node) -> tuple[int, int, int, int]:
+        worst = max(n.result.finding.status.severity for n in (node, *node.children))
+        named = 1 if node.cause else 0
+        return (worst, named, node.own_rank[1], len(node.children))
+
+    ordered: list[Result] = []
+    for root in sorted(roots, key=weight, reverse=True):
+        ordered.append(root.result)
+        for child in sorted(root.children, key=lambda node: node.own_rank, reverse=True):
+            fold = Fold(under=root.result.id, shared=child.shared)
+            ordered.append(msgspec.structs.replace(child.result, explained_by=fold))
+    return tuple(ordered)

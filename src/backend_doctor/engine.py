@@ -1,0 +1,308 @@
+"""Looks at every backend once, over one connection each, under deadlines of its own."""
+
+import asyncio
+import datetime
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from backend_doctor import __version__
+from backend_doctor.backends import Connection, connect
+from backend_doctor.endpoint import Endpoint
+from backend_doctor.facts import (
+    Absence,
+    AbsenceKind,
+    Absent,
+    Fact,
+    Instance,
+    Login,
+    Problem,
+    Service,
+)
+from backend_doctor.model import Target
+from backend_doctor.planning import Plan, plan, sources
+from backend_doctor.registry import Check, Need
+from backend_doctor.snapshot import Examined, Look, Snapshot, raw
+
+T = TypeVar("T")
+_GRACE = 0.2
+
+
+class Clock(Protocol):
+    """Time as the engine sees it: seconds that only go forward."""
+
+    def now(self) -> float:
+        """Seconds since some fixed moment."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits."""
+        ...
+
+
+class MonotonicClock:
+    """The machine's monotonic clock."""
+
+    def now(self) -> float:
+        """Seconds since boot or so."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits on the event loop."""
+        await asyncio.sleep(seconds)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long things may take, in seconds."""
+
+    window: float = 5.0
+    connect: float = 5.0
+    deadline: float = 30.0
+
+
+@dataclass(frozen=True)
+class Subjected:
+    """One configured backend, ready to be examined."""
+
+    instance: Instance
+    endpoint: Endpoint
+
+
+@dataclass
+class _Session:
+    """One connection and all that is seen through it; several instances may share it."""
+
+    endpoint: Endpoint
+    instance: Instance
+    plan: Plan
+    login: Login | None = None
+    connection: Connection | None = None
+    lost: str = ""
+    facts: dict[str, list[Look]] = field(default_factory=dict)
+    known: dict[type[Fact], Fact | Absence] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+async def within(seconds: float, awaitable: Awaitable[T]) -> T:
+    """Awaits for at most ``seconds``, also where the awaited code swallows its cancellation.
+
+    Raises TimeoutError.
+    """
+    task = asyncio.ensure_future(awaitable)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=max(seconds, 0.0))
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task}, timeout=_GRACE)
+        raise
+    if not done:
+        task.cancel()
+        await asyncio.wait({task}, timeout=_GRACE)
+        raise TimeoutError
+    return task.result()
+
+
+class Engine:
+    """Collects one snapshot. ``clock`` is injected so that tests own the time."""
+
+    def __init__(
+        self, checks: Iterable[Check], timing: Timing | None = None, clock: Clock | None = None
+    ) -> None:
+        self._checks = list(checks)
+        self._timing = timing or Timing()
+        self._clock = clock or MonotonicClock()
+        self._start = self._clock.now()
+        self._sessions: dict[tuple[object, ...], _Session] = {}
+
+    def _elapsed(self) -> float:
+        return self._clock.now() - self._start
+
+    async def gather(
+        self,
+        services: Iterable[Service],
+        subjects: Iterable[Subjected],
+        *,
+        source: str = "",
+        warnings: Iterable[str] = (),
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> Snapshot:
+        """Looks at all subjects at once. On cancellation, closes what is open and re-raises;
+        :meth:`snapshot` then still holds what was seen."""
+        self._services, self._subjects = list(services), list(subjects)
+        self._source, self._warnings = source, list(warnings)
+        self._started = datetime.datetime.now(datetime.UTC)
+        for subject in self._subjects:
+            self._session(subject)
+        tasks = {
+            asyncio.create_task(self._examine(session, progress))
+            for session in self._sessions.values()
+        }
+        try:
+            if tasks:
+                _, late = await asyncio.wait(tasks, timeout=self._timing.deadline)
+                await self._end(late)
+        except asyncio.CancelledError:
+            await self._end(tasks)
+            raise
+        return self.snapshot()
+
+    async def _end(self, tasks: set[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
+
+    def _session(self, subject: Subjected) -> _Session:
+        key = subject.endpoint.session
+        if key not in self._sessions:
+            kind = subject.instance.backend
+            checks = [check for check in self._checks if check.backend == kind]
+            self._sessions[key] = _Session(
+                subject.endpoint,
+                subject.instance,
+                plan(checks, two_looks=self._timing.window > 0),
+            )
+        return self._sessions[key]
+
+    async def _examine(self, session: _Session, progress: Callable[[str], None]) -> None:
+        begun = self._clock.now()
+        place = f"{session.instance.service}.{session.instance.name}"
+        facts = session.plan
+        try:
+            progress(f"{place}: connecting")
+            await self._open(session)
+            progress(f"{place}: looking")
+            await self._look(session, (*facts.early, *facts.twice))
+            if facts.twice and any(isinstance(session.known[f], Fact) for f in facts.twice):
+                progress(f"{place}: second look in {self._timing.window:g} s")
+                await self._clock.sleep(self._timing.window)
+                await self._look(session, facts.twice)
+            await self._look(session, facts.late)
+        finally:
+            session.seconds = self._clock.now() - begun
+            await self._close(session)
+
+    async def _open(self, session: _Session) -> None:
+        limit = self._timing.connect
+        try:
+            login, session.connection = await within(
+                limit + 0.5, connect(session.endpoint, limit=limit)
+            )
+        except TimeoutError:
+            login = Login(
+                problem=Problem.TIMED_OUT,
+                address=session.endpoint.address,
+                message=f"no answer within {limit:g} s",
+                seconds=limit,
+                limit=limit,
+            )
+        session.login = login
+        self._record(session, Login, login)
+
+    def _record(self, session: _Session, fact: type[Fact], found: Fact | Absence) -> None:
+        look = Look(at=round(self._elapsed(), 6))
+        if isinstance(found, Absence):
+            look = Look(at=look.at, absent=found)
+        else:
+            try:
+                look = Look(at=look.at, value=raw(found))
+            except ValueError as error:
+                found = Absence(kind=AbsenceKind.FAILED, reason=f"the server sent {error}")
+                look = Look(at=look.at, absent=found)
+        session.known[fact] = found
+        session.facts.setdefault(fact.__name__, []).append(look)
+
+    async def _look(self, session: _Session, facts: Iterable[type[Fact]]) -> None:
+        for fact in facts:
+            self._record(session, fact, await self._collect(session, fact))
+
+    async def _collect(self, session: _Session, fact: type[Fact]) -> Fact | Absence:
+        try:
+            arguments = self._arguments(session, fact)
+            remaining = self._timing.deadline - self._elapsed()
+            collect = getattr(fact, "collect")  # noqa: B009 - not part of the base class
+            found: Fact = await within(min(fact.seconds_limit, remaining), collect(**arguments))
+        except Absent as absent:
+            return absent.absence
+        except TimeoutError:
+            limit = fact.seconds_limit
+            self._give_up(session, f"reading {fact.__name__} took longer than {limit:g} s")
+            return Absence(kind=AbsenceKind.FAILED, reason=session.lost)
+        except Exception as error:  # noqa: BLE001 - one unreadable fact must not stop the rest
+            if session.connection is not None and session.connection.is_closed():
+                self._give_up(session, f"the connection was lost while reading {fact.__name__}")
+                return Absence(kind=AbsenceKind.FAILED, reason=session.lost)
+            reason = f"reading failed: {type(error).__name__}: {error}"
+            return Absence(kind=AbsenceKind.FAILED, reason=reason)
+        return found
+
+    def _give_up(self, session: _Session, why: str) -> None:
+        session.lost = f"{why}; the connection was given up"
+        if session.connection is not None:
+            session.connection.abort()
+
+    def _arguments(self, session: _Session, fact: type[Fact]) -> dict[str, object]:
+        return {
+            source.parameter: self._live(session, source.optional)
+            if source.need is None
+            else self._known(session, source.need)
+            for source in sources(fact)
+        }
+
+    def _known(self, session: _Session, need: Need) -> Fact | None:
+        if need.fact is Instance:
+            return session.instance
+        found = session.known.get(need.fact)
+        if isinstance(found, Fact):
+            return found
+        if need.optional:
+            return None
+        absence = found or Absence(kind=AbsenceKind.FAILED, reason="was not read")
+        raise Absent(absence.reason, remedy=absence.remedy, kind=absence.kind)
+
+    def _live(self, session: _Session, optional: bool) -> Connection | None:
+        if session.lost:
+            raise Absent(session.lost, kind=AbsenceKind.FAILED)
+        if session.connection is None and not optional:
+            raise Absent(f"no login to {session.endpoint.address}", kind=AbsenceKind.LOGIN)
+        return session.connection
+
+    async def _close(self, session: _Session) -> None:
+        if session.connection is None:
+            return
+        try:
+            await within(0.5, session.connection.close())
+        except Exception:  # noqa: BLE001 - whatever happens, nothing of ours may stay open
+            session.connection.abort()
+
+    def snapshot(self, interrupted: str = "") -> Snapshot:
+        """What was seen so far."""
+        return Snapshot(
+            tool_version=__version__,
+            started=self._started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            seconds=round(self._elapsed(), 3),
+            window=self._timing.window,
+            source=self._source,
+            services=self._services,
+            backends=[self._examined(subject) for subject in self._subjects],
+            warnings=self._warnings,
+            interrupted=interrupted,
+        )
+
+    def _examined(self, subject: Subjected) -> Examined:
+        session = self._sessions[subject.endpoint.session]
+        login = session.login
+        target = Target(
+            service=subject.instance.service,
+            backend=subject.instance.backend,
+            instance=subject.instance.name,
+            address=subject.instance.address,
+            server=login.server if login else "",
+            seconds=round(session.seconds, 3),
+            statements=session.connection.statements if session.connection else 0,
+            connections=1 if session.connection else 0,
+            notes=login.notes if login else (),
+        )
+        return Examined(instance=subject.instance, target=target, facts=session.facts)

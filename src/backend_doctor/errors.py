@@ -1,0 +1,5 @@
+"""What a user did that cannot be carried out."""
+
+
+class UserError(Exception):
+    """Bad input: the message says place, cause and next step; the run ends with exit code 3."""

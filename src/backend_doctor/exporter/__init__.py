@@ -1,0 +1,1 @@
+"""Ways for Prometheus to fetch what a run found."""

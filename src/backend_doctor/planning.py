@@ -1,0 +1,85 @@
+"""Which facts a set of checks needs, in which order, and which of them twice."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+from backend_doctor.facts import Fact, Instance, Login, Service
+from backend_doctor.registry import Check, Need, need_of
+
+SUPPLIED: tuple[type[Fact], ...] = (Service, Instance, Login)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One parameter of a fact's ``collect``: another fact, or (``need`` None) the connection."""
+
+    parameter: str
+    need: Need | None
+    optional: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Facts in the order to read them: those of the first look only, those looked at twice,
+    and those that are made from a second look."""
+
+    early: tuple[type[Fact], ...]
+    twice: tuple[type[Fact], ...]
+    late: tuple[type[Fact], ...]
+
+
+def _is_fact(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Fact)
+
+
+def sources(fact: type[Fact]) -> Iterator[Source]:
+    """What a fact is collected from; nothing for the facts that the engine supplies."""
+    if fact in SUPPLIED:
+        return
+    hints = get_type_hints(getattr(fact, "collect"))  # noqa: B009 - not part of the base class
+    for name, annotation in hints.items():
+        if name == "return":
+            continue
+        parts = get_args(annotation) or (annotation,)
+        optional = NoneType in parts
+        if any(_is_fact(part) for part in parts):
+            yield Source(name, need_of(name, annotation), optional)
+        else:
+            yield Source(name, None, optional)
+
+
+def _ordered(facts: Iterable[type[Fact]]) -> list[type[Fact]]:
+    order: list[type[Fact]] = []
+
+    def visit(fact: type[Fact]) -> None:
+        for source in sources(fact):
+            if source.need is not None:
+                visit(source.need.fact)
+        if fact not in order and fact not in SUPPLIED:
+            order.append(fact)
+
+    for fact in facts:
+        visit(fact)
+    return order
+
+
+def depends(fact: type[Fact], on: Iterable[type[Fact]]) -> bool:
+    """Whether a fact is made, directly or not, from one of the others."""
+    others = set(on)
+    needs = [source.need.fact for source in sources(fact) if source.need is not None]
+    return any(need in others or depends(need, others) for need in needs)
+
+
+def plan(checks: Iterable[Check], *, two_looks: bool = True) -> Plan:
+    """The facts that the checks need; what a twice-seen fact is made from is seen twice too."""
+    needs = [need for check in checks for need in check.needs]
+    everything = _ordered(need.fact for need in needs)
+    if not two_looks:
+        return Plan(tuple(everything), (), ())
+    wanted = set(_ordered(need.fact for need in needs if need.form == "looks"))
+    twice = tuple(fact for fact in everything if fact in wanted)
+    single = [fact for fact in everything if fact not in wanted]
+    late = tuple(fact for fact in single if depends(fact, twice))
+    return Plan(tuple(fact for fact in single if fact not in late), twice, late)

@@ -1,0 +1,46 @@
+"""Output formats: one module each, loaded when its format is asked for."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from backend_doctor.errors import UserError
+
+if TYPE_CHECKING:
+    from backend_doctor.model import Report
+
+FORMATS = ("text", "json", "nagios", "prometheus")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderOptions:
+    """How to render; a format ignores what does not concern it.
+
+    ``width`` is in columns. ``unicode`` false keeps the output within ASCII where the format
+    may. ``exit_code`` is the code that the run will end with where that is not the report's
+    own (``--fail-on``, an interrupt). ``previous_success`` is the Unix time at which a run
+    last completed before this one, 0 for never.
+    """
+
+    width: int = 80
+    color: bool = False
+    unicode: bool = True
+    quiet: bool = False
+    verbose: int = 0
+    exit_code: int | None = None
+    previous_success: float = 0.0
+
+    def ends_with(self, report: "Report") -> int:
+        """The exit code to report."""
+        return report.status.exit_code if self.exit_code is None else self.exit_code
+
+
+def render(format: str, report: "Report", options: RenderOptions) -> str:
+    """The report in one of ``FORMATS``, ending in a newline; "" where quiet means silence.
+
+    Raises UserError for a format that does not exist.
+    """
+    if format not in FORMATS:
+        raise UserError(f"unknown format {format!r}; choose one of {', '.join(FORMATS)}")
+    rendered: str = import_module(f"backend_doctor.reports.{format}").render(report, options)
+    return rendered

@@ -1,0 +1,155 @@
+"""From a configuration to a report: what every command that examines something does."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from backend_doctor.config.facts import declare, instance_fact
+from backend_doctor.config.model import Configuration
+from backend_doctor.engine import Engine, Subjected, Timing
+from backend_doctor.errors import UserError
+from backend_doctor.registry import Check, Limit, bundled_folder, load_checks
+from backend_doctor.snapshot import Snapshot
+
+Limits = dict[str, dict[str, Any]]
+_LAST_RESORT_SECONDS = 1.8
+
+
+def choose_checks(
+    backends: Iterable[str],
+    folders: Sequence[Path] = (),
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+) -> list[Check]:
+    """The checks for these kinds, narrowed by ids, kinds or patterns (``postgres.*``).
+
+    Raises UserError for a name that fits no check.
+    """
+    loaded = load_checks(folders, backends=backends)
+    known = sorted({*loaded, *(f"{p.parent.name}.{p.stem}" for p in _bundled_files())})
+
+    def fits(check_id: str, wanted: str) -> bool:
+        return (
+            check_id == wanted or check_id.startswith(f"{wanted}.") or fnmatchcase(check_id, wanted)
+        )
+
+    for wanted in (*only, *skip):
+        if not any(fits(check_id, wanted) for check_id in known):
+            raise UserError(f"no check fits {wanted!r}{_nearest(wanted, known)}")
+    return [
+        check
+        for check_id, check in loaded.items()
+        if (not only or any(fits(check_id, wanted) for wanted in only))
+        and not any(fits(check_id, wanted) for wanted in skip)
+    ]
+
+
+def _bundled_files() -> list[Path]:
+    return [path for path in bundled_folder().glob("*/*.py") if not path.name.startswith("_")]
+
+
+def _nearest(word: str, words: Iterable[str]) -> str:
+    near = get_close_matches(word, list(words), n=1, cutoff=0.4)
+    return f"; did you mean {near[0]!r}?" if near else "; see: backend-doctor list"
+
+
+def _converted(check: Check, limit: Limit, value: object) -> object:
+    accepted: tuple[type, ...] = (int, float) if limit.type is float else (limit.type,)
+    wrong = not isinstance(value, accepted) or (isinstance(value, bool) and limit.type is not bool)
+    if wrong:
+        raise UserError(
+            f"limits: {check.id}: {limit.name}: expected {limit.type.__name__} such as "
+            f"{limit.default!r}, found {value!r}"
+        )
+    return limit.type(value)
+
+
+def limits_of(checks: Iterable[Check], configured: Mapping[str, Mapping[str, object]]) -> Limits:
+    """The configured limits by check and name. Raises UserError for an unknown one."""
+    by_id = {check.id: check for check in checks}
+    bundled = {f"{path.parent.name}.{path.stem}" for path in _bundled_files()}
+    limits: Limits = {}
+    for check_id, values in configured.items():
+        if check_id not in by_id:
+            if check_id in bundled:
+                continue
+            raise UserError(
+                f"limits: no check {check_id!r}{_nearest(check_id, {*by_id, *bundled})}"
+            )
+        check = by_id[check_id]
+        names = {limit.name: limit for limit in check.limits}
+        for name, value in values.items():
+            if name not in names:
+                raise UserError(f"limits: {check_id}: no limit {name!r}{_nearest(name, names)}")
+            limits.setdefault(check_id, {})[name] = _converted(check, names[name], value)
+    return limits
+
+
+class _Interruptions:
+    """SIGINT and SIGTERM end the run softly; if that takes too long, hard."""
+
+    def __init__(self, leave: Callable[[int], None]) -> None:
+        self.signal: signal.Signals | None = None
+        self._leave = leave
+
+    def install(self, loop: asyncio.AbstractEventLoop, task: "asyncio.Task[Any]") -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._caught, number, task)
+
+    def _caught(self, number: signal.Signals, task: "asyncio.Task[Any]") -> None:
+        first, self.signal = self.signal is None, number
+        task.cancel()
+        if first:
+            timer = threading.Timer(_LAST_RESORT_SECONDS, self._leave, (128 + number,))
+            timer.daemon = True
+            timer.start()
+
+
+def gather(
+    configuration: Configuration,
+    checks: Iterable[Check],
+    timing: Timing,
+    *,
+    progress: Callable[[str], None],
+    leave: Callable[[int], None],
+) -> tuple[Snapshot, int | None]:
+    """Looks at everything configured: the snapshot, and the exit code if a signal ended it.
+
+    ``leave`` is called with that code from another thread when the process does not end
+    within 1.8 s after the signal.
+    """
+    interruptions = _Interruptions(leave)
+    services = declare(configuration)
+    subjects = [
+        Subjected(instance_fact(instance), instance.endpoint)
+        for service in configuration.services
+        for instance in service.instances
+    ]
+
+    async def supervised() -> Snapshot:
+        engine = Engine(checks, timing)
+        task = asyncio.current_task()
+        if task is not None:
+            interruptions.install(asyncio.get_running_loop(), task)
+        try:
+            return await engine.gather(
+                services.values(),
+                subjects,
+                source=configuration.source,
+                warnings=configuration.warnings,
+                progress=progress,
+            )
+        except asyncio.CancelledError:
+            caught = interruptions.signal
+            return engine.snapshot(caught.name if caught else "cancelled")
+
+    # asyncio.run would wait for threads that resolve names, and those know no deadline
+    loop = asyncio.new_event_loop()
+    snapshot = loop.run_until_complete(supervised())
+    caught = interruptions.signal
+    return snapshot, None if caught is None else 128 + caught

