@@ -2,13 +2,12 @@
 
 import asyncio
 import datetime
-import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
 
 from backend_doctor import __version__
 from backend_doctor.backends import Connection, connect
+from backend_doctor.deadlines import Clock, MonotonicClock, Timing, within
 from backend_doctor.endpoint import Endpoint
 from backend_doctor.facts import (
     Absence,
@@ -25,45 +24,9 @@ from backend_doctor.planning import Plan, plan, sources
 from backend_doctor.registry import Check, Need
 from backend_doctor.snapshot import Examined, Look, Snapshot, raw
 
-T = TypeVar("T")
-_GRACE = 0.2
-
-
-class Clock(Protocol):
-    """Time as the engine sees it: seconds that only go forward."""
-
-    def now(self) -> float:
-        """Seconds since some fixed moment."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Waits."""
-        ...
-
-
-class MonotonicClock:
-    """The machine's monotonic clock."""
-
-    def now(self) -> float:
-        """Seconds since boot or so."""
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        """Waits on the event loop."""
-        await asyncio.sleep(seconds)
-
 
 @dataclass(frozen=True)
-class Timing:
-    """How long things may take, in seconds."""
-
-    window: float = 5.0
-    connect: float = 5.0
-    deadline: float = 30.0
-
-
-@dataclass(frozen=True)
-class Subjected:
+class Examinee:
     """One configured backend, ready to be examined."""
 
     instance: Instance
@@ -85,25 +48,6 @@ class _Session:
     seconds: float = 0.0
 
 
-async def within(seconds: float, awaitable: Awaitable[T]) -> T:
-    """Awaits for at most ``seconds``, also where the awaited code swallows its cancellation.
-
-    Raises TimeoutError.
-    """
-    task = asyncio.ensure_future(awaitable)
-    try:
-        done, _ = await asyncio.wait({task}, timeout=max(seconds, 0.0))
-    except asyncio.CancelledError:
-        task.cancel()
-        await asyncio.wait({task}, timeout=_GRACE)
-        raise
-    if not done:
-        task.cancel()
-        await asyncio.wait({task}, timeout=_GRACE)
-        raise TimeoutError
-    return task.result()
-
-
 class Engine:
     """Collects one snapshot. ``clock`` is injected so that tests own the time."""
 
@@ -122,19 +66,19 @@ class Engine:
     async def gather(
         self,
         services: Iterable[Service],
-        subjects: Iterable[Subjected],
+        examinees: Iterable[Examinee],
         *,
         source: str = "",
         warnings: Iterable[str] = (),
         progress: Callable[[str], None] = lambda _: None,
     ) -> Snapshot:
-        """Looks at all subjects at once. On cancellation, closes what is open and re-raises;
+        """Looks at all examinees at once. On cancellation, closes what is open and re-raises;
         :meth:`snapshot` then still holds what was seen."""
-        self._services, self._subjects = list(services), list(subjects)
+        self._services, self._examinees = list(services), list(examinees)
         self._source, self._warnings = source, list(warnings)
         self._started = datetime.datetime.now(datetime.UTC)
-        for subject in self._subjects:
-            self._session(subject)
+        for examinee in self._examinees:
+            self._session(examinee)
         tasks = {
             asyncio.create_task(self._examine(session, progress))
             for session in self._sessions.values()
@@ -154,14 +98,14 @@ class Engine:
         if tasks:
             await asyncio.wait(tasks, timeout=1.0)
 
-    def _session(self, subject: Subjected) -> _Session:
-        key = subject.endpoint.session
+    def _session(self, examinee: Examinee) -> _Session:
+        key = examinee.endpoint.session
         if key not in self._sessions:
-            kind = subject.instance.backend
+            kind = examinee.instance.backend
             checks = [check for check in self._checks if check.backend == kind]
             self._sessions[key] = _Session(
-                subject.endpoint,
-                subject.instance,
+                examinee.endpoint,
+                examinee.instance,
                 plan(checks, two_looks=self._timing.window > 0),
             )
         return self._sessions[key]
@@ -286,23 +230,23 @@ class Engine:
             window=self._timing.window,
             source=self._source,
             services=self._services,
-            backends=[self._examined(subject) for subject in self._subjects],
+            backends=[self._examined(examinee) for examinee in self._examinees],
             warnings=self._warnings,
             interrupted=interrupted,
         )
 
-    def _examined(self, subject: Subjected) -> Examined:
-        session = self._sessions[subject.endpoint.session]
+    def _examined(self, examinee: Examinee) -> Examined:
+        session = self._sessions[examinee.endpoint.session]
         login = session.login
         target = Target(
-            service=subject.instance.service,
-            backend=subject.instance.backend,
-            instance=subject.instance.name,
-            address=subject.instance.address,
+            service=examinee.instance.service,
+            backend=examinee.instance.backend,
+            instance=examinee.instance.name,
+            address=examinee.instance.address,
             server=login.server if login else "",
             seconds=round(session.seconds, 3),
             statements=session.connection.statements if session.connection else 0,
             connections=1 if session.connection else 0,
             notes=login.notes if login else (),
         )
-        return Examined(instance=subject.instance, target=target, facts=session.facts)
+        return Examined(instance=examinee.instance, target=target, facts=session.facts)

@@ -11,7 +11,8 @@ from typing import Any
 
 from backend_doctor.config.facts import declare, instance_fact
 from backend_doctor.config.model import Configuration
-from backend_doctor.engine import Engine, Subjected, Timing
+from backend_doctor.deadlines import Timing
+from backend_doctor.engine import Engine, Examinee
 from backend_doctor.errors import UserError
 from backend_doctor.registry import Check, Limit, bundled_folder, load_checks
 from backend_doctor.snapshot import Snapshot
@@ -125,8 +126,8 @@ def gather(
     """
     interruptions = _Interruptions(leave)
     services = declare(configuration)
-    subjects = [
-        Subjected(instance_fact(instance), instance.endpoint)
+    examinees = [
+        Examinee(instance_fact(instance), instance.endpoint)
         for service in configuration.services
         for instance in service.instances
     ]
@@ -139,7 +140,7 @@ def gather(
         try:
             return await engine.gather(
                 services.values(),
-                subjects,
+                examinees,
                 source=configuration.source,
                 warnings=configuration.warnings,
                 progress=progress,

@@ -34,6 +34,16 @@ class _LazyGroup(click.Group):
         command: click.Command = module.command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from difflib import get_close_matches
+
+        near = get_close_matches(args[0], _COMMANDS, n=1)
+        if args[0] not in _COMMANDS and near:
+            ctx.fail(f"no command {args[0]!r}; did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, _COMMANDS[name][1]) for name in sorted(_COMMANDS)])
@@ -70,7 +80,7 @@ def _say(message: str) -> None:
 def run() -> None:
     """The entry point: runs a command and maps every ending to the documented exit codes."""
     try:
-        result = main.main(standalone_mode=False)
+        result = main.main(prog_name="backend-doctor", standalone_mode=False)
         code = result if isinstance(result, int) else 0
     except Exit as ending:
         code = ending.code

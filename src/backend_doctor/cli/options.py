@@ -12,7 +12,7 @@ import click
 
 from backend_doctor.config.load import load
 from backend_doctor.config.model import Configuration
-from backend_doctor.engine import Timing
+from backend_doctor.deadlines import Timing
 from backend_doctor.registry import Check
 from backend_doctor.running import Limits, choose_checks, gather, limits_of
 from backend_doctor.snapshot import Snapshot

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,8 +33,8 @@ class Load:
     ``hot_product`` makes everybody buy that one; both may be changed at any time.
     """
 
-    def __init__(self, addresses: Sequence[str], rate: float = 15.0) -> None:
-        self.addresses = list(addresses)
+    def __init__(self, rate: float = 15.0) -> None:
+        self.addresses: list[str] = []
         self.rate = rate
         self.hot_product: int | None = None
         self._ok = self._failed = 0

@@ -20,19 +20,19 @@ from backend_doctor.demo.shop.settings import (
     CACHE_CONNECTIONS,
     MAX_OVERFLOW,
     POOL_SIZE,
+    USABLE_SLOTS,
 )
 from backend_doctor.errors import UserError
 
 if TYPE_CHECKING:
     import asyncpg
+    from redis.asyncio import Redis
 
 SLOTS: dict[str, str | int] = {
-    "max_connections": 12,
+    "max_connections": USABLE_SLOTS + 3,
     "superuser_reserved_connections": 1,
     "reserved_connections": 2,
 }
-USABLE = 9
-"""Slots that the shop can get: all but the reserved ones."""
 MAX_CLIENTS = 20
 DOCTOR = "doctor"
 
@@ -69,7 +69,8 @@ class Patient:
     redis: RedisServer
     passwords: dict[str, str]
     shops: list[ShopServer] = field(default_factory=list)
-    load: Load = field(default_factory=lambda: Load([]))
+    load: Load = field(default_factory=Load)
+    _cache: "Redis | None" = None
 
     @property
     def configuration(self) -> Path:
@@ -130,6 +131,38 @@ class Patient:
             return int(await session.fetchval(query))
 
     @asynccontextmanager
+    async def administered(self) -> AsyncIterator[None]:
+        """Keeps a client of the cache meanwhile: a full cache would refuse a new one."""
+        from redis.asyncio import Redis
+
+        url = self.redis.admin_url()
+        async with Redis.from_url(
+            url, client_name="administrator", single_connection_client=True
+        ) as self._cache:
+            yield
+
+    @property
+    def cache(self) -> "Redis":
+        """The client of `administered`."""
+        if self._cache is None:
+            raise RuntimeError("outside of administered()")
+        return self._cache
+
+    async def refused_clients(self) -> int:
+        """How many clients the cache has turned away."""
+        return int((await self.cache.info("stats"))["rejected_connections"])
+
+    async def until(
+        self, what: str, reached: Callable[[], Awaitable[bool]], seconds: float = 15.0
+    ) -> None:
+        """Wait for a state; raises UserError with ``what`` when it does not come."""
+        deadline = time.monotonic() + seconds
+        while not await reached():
+            if time.monotonic() > deadline:
+                raise UserError(f"the demo went wrong: waited {seconds:.0f} s for {what}")
+            await asyncio.sleep(0.2)
+
+    @asynccontextmanager
     async def mistake(self, fault: Fault) -> AsyncIterator[None]:
         """Every process of the shop makes this mistake meanwhile."""
         await self._switch("PUT", fault)
@@ -176,14 +209,3 @@ async def _furnish(postgres: PostgresServer, passwords: dict[str, str]) -> None:
     owner = await asyncpg.connect(postgres.url("shop", passwords["shop"], "shop"))
     await owner.execute(files("backend_doctor.demo.shop").joinpath("schema.sql").read_text())
     await owner.close()
-
-
-async def until(
-    what: str, reached: Callable[[], Awaitable[bool]], *, seconds: float = 15.0
-) -> None:
-    """Wait for a state of the patient; raises UserError with ``what`` when it does not come."""
-    deadline = time.monotonic() + seconds
-    while not await reached():
-        if time.monotonic() > deadline:
-            raise UserError(f"the demo went wrong: waited {seconds:.0f} s in vain for {what}")
-        await asyncio.sleep(0.2)

@@ -137,12 +137,13 @@ def _remedy(label: str, remedy: Remedy, pen: Pen) -> list[str]:
     if remedy.changes_state:
         lines[0] = pen.paint(_CHANGES, lines[0])
     command = safe_block(remedy.command.strip("\n"))
-    if "\n" in command:
-        # at the margin, so that a literal or here-document pastes exactly as it is meant
-        return [*lines, "", *command.split("\n"), ""]
-    if remedy.language == "text":
+    indent = " " * (LABEL_WIDTH + 2)
+    if remedy.language == "text" and "\n" not in command:
         return lines + pen.prose(command, LABEL_WIDTH + 2)
-    return [*lines, f"{' ' * (LABEL_WIDTH + 2)}{command}"]
+    if "\n" in command and any(line.count("'") % 2 for line in command.split("\n")):
+        # a literal that spans lines pastes as it is meant only from the margin
+        return [*lines, "", *command.split("\n"), ""]
+    return lines + [f"{indent}{line}" for line in command.split("\n")]
 
 
 def _explains(branch: Branch, pen: Pen) -> list[str]:

@@ -1,5 +1,6 @@
 """Every session of the server with what it waits for, read in one statement so that it agrees."""
 
+import datetime
 from typing import Any, Self
 
 import msgspec
@@ -184,9 +185,9 @@ def _from_process(process: ServerProcess) -> Session:
 class Sessions(Fact, frozen=True):
     """All client sessions but ours, and other processes that hold or await something.
 
-    ``taken_at`` is the server's own time, in its spelling. ``from_titles`` when the server
-    refused us and its process titles were read instead: no statement, application, age of the
-    state nor lock is known then.
+    ``taken_at`` is the time on the server's machine, as SQL spells it. ``from_titles`` when
+    the server refused us and its process titles were read instead: no statement, application,
+    age of the state nor lock is known then.
     """
 
     sessions: tuple[Session, ...]
@@ -213,7 +214,11 @@ class Sessions(Fact, frozen=True):
     ) -> Self:
         """One statement. Raises Absent for a role that cannot see other sessions."""
         if db is None and processes is not None:
-            return cls(sessions=tuple(map(_from_process, processes.processes)), from_titles=True)
+            return cls(
+                sessions=tuple(map(_from_process, processes.processes)),
+                taken_at=datetime.datetime.now(datetime.UTC).isoformat(" ", "milliseconds"),
+                from_titles=True,
+            )
         if db is None:
             raise Absent("the server has no free slot for us", kind=AbsenceKind.LOGIN)
         if not slots.sees_all:

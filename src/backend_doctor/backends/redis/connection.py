@@ -105,7 +105,7 @@ class RedisConnection:
     def abort(self) -> None:
         """Closes the socket at once, without a TLS farewell."""
         self._transport.abort()
-        self._driver._close()
+        self._driver._close()  # type: ignore[no-untyped-call]
 
 
 def _transport(driver: "Driver | SocketDriver") -> asyncio.WriteTransport:
@@ -208,7 +208,7 @@ async def connect(endpoint: Endpoint, *, limit: float) -> tuple[Login, RedisConn
 
     async def opening() -> tuple[RedisConnection, str]:
         driver = _driver(endpoint)
-        await driver.connect()
+        await driver.connect()  # type: ignore[no-untyped-call]
         connection = RedisConnection(driver, endpoint.user or "default")
         try:
             await _authenticate(driver, endpoint)

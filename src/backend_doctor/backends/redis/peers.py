@@ -2,6 +2,7 @@
 when no client more is let in. Needs no login."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Self
 
 import msgspec
@@ -34,24 +35,25 @@ def _process_name(pid: int | None) -> str:
         return ""
 
 
+def _end(address: Sequence[str | int]) -> tuple[str, int]:
+    # a server that listens on :: sees IPv4 clients as mapped addresses
+    return str(address[0]).removeprefix("::ffff:"), int(address[1])
+
+
 def _of_port(port: int) -> Counter[tuple[str, int | None]]:
     """Connections to a port of this machine by the client's address and process id."""
-    table = [
-        socket
+    pairs = [
+        (_end(socket.laddr), _end(socket.raddr), socket.pid)
         for socket in psutil.net_connections("tcp")
-        if socket.status == psutil.CONN_ESTABLISHED and socket.raddr
+        if socket.status == psutil.CONN_ESTABLISHED and socket.laddr and socket.raddr
     ]
-    processes = {tuple(socket.laddr): socket.pid for socket in table if socket.raddr.port == port}
-    return Counter(
-        (str(socket.raddr.ip), processes.get(tuple(socket.raddr)))
-        for socket in table
-        if socket.laddr.port == port
-    )
+    owners = {near: pid for near, far, pid in pairs if far[1] == port}
+    return Counter((far[0], owners.get(far)) for near, far, _ in pairs if near[1] == port)
 
 
 def _of_socket(path: str) -> Counter[tuple[str, int | None]]:
     """Connections to a unix socket; the kernel does not tell whose they are."""
-    found = sum(socket.laddr == path for socket in psutil.net_connections("unix"))
+    found = sum(str(socket.laddr) == path for socket in psutil.net_connections("unix"))
     # one of them is the listening socket itself
     return Counter({("", None): found - 1}) if found > 1 else Counter()
 

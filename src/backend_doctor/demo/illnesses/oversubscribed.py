@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from backend_doctor.demo.shop.settings import MAX_OVERFLOW, POOL_SIZE, USABLE_SLOTS
+
 if TYPE_CHECKING:
     from backend_doctor.demo.patient import Patient
 
@@ -14,8 +16,6 @@ EXIT_CODE = 2
 PROCESSES = 4
 RUSH = 60.0
 """Requests a second for a moment, so that all pools grow; they do not shrink again."""
-USABLE = 9
-"""Slots that the shop can get, see `patient.SLOTS`."""
 
 
 @asynccontextmanager
@@ -24,7 +24,7 @@ async def sick(patient: "Patient") -> AsyncIterator[str]:
     gentle = patient.load.rate
 
     async def slots_are_taken() -> bool:
-        return await patient.sessions("usename = 'shop'") >= USABLE
+        return await patient.sessions("usename = 'shop'") >= USABLE_SLOTS
 
     try:
         while len(patient.shops) < PROCESSES:
@@ -32,7 +32,8 @@ async def sick(patient: "Patient") -> AsyncIterator[str]:
         patient.load.rate = RUSH
         await patient.until("all slots taken", slots_are_taken)
         patient.load.rate = gentle
-        yield f"{PROCESSES} processes want up to 24 connections; the server has {USABLE} for them"
+        demand = PROCESSES * (POOL_SIZE + MAX_OVERFLOW)
+        yield f"the processes want up to {demand} connections; they can have {USABLE_SLOTS}"
     finally:
         patient.load.rate = gentle
         await asyncio.to_thread(patient.remove_processes, 1)

@@ -22,9 +22,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     engine = make_engine(settings, pool_pre_ping=True, **POOL)
     cache = make_cache(settings)
     app.state.faults = Faults()
-    app.state.orders = OrderService(
-        async_sessionmaker(engine), cache, settings, app.state.faults
-    )
+    app.state.orders = OrderService(async_sessionmaker(engine), cache, settings, app.state.faults)
     yield
     await cache.aclose()
     await engine.dispose()

@@ -9,6 +9,8 @@ POOL_SIZE = 4
 MAX_OVERFLOW = 2
 POOL_SECONDS = 1.5
 """How long a request waits for a connection before it fails."""
+USABLE_SLOTS = 9
+"""Connections that the demo's database has for ordinary roles."""
 CACHE_SECONDS = 2
 CACHE_CONNECTIONS = 6
 

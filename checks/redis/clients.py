@@ -1,0 +1,243 @@
+from collections.abc import Iterator
+
+from backend_doctor import (
+    Cause,
+    Confidence,
+    Evidence,
+    Finding,
+    Instance,
+    Looks,
+    Measure,
+    Remedy,
+    Service,
+    Status,
+    Subject,
+    check,
+)
+from backend_doctor.backends.redis.clients import Clients, Holding
+from backend_doctor.backends.redis.fleet import declared_demand
+from backend_doctor.backends.redis.limits import ClientLimits
+from backend_doctor.backends.redis.peers import SocketPeers
+from backend_doctor.backends.redis.remedies import (
+    close_idle,
+    find_peers,
+    look_at_clients,
+    raise_limits,
+    share_a_pool,
+    show_clients,
+)
+
+
+def _leak(
+    holdings: list[Holding], limits: ClientLimits, group_share: float, idle_share: float
+) -> Holding | None:
+    """The holder of most idle clients, where it fills the server and does not use it."""
+    limit = limits.maxclients or limits.used or 1
+    leaks = [
+        holding
+        for holding in holdings
+        if holding.total >= group_share * limit and holding.idle_share >= idle_share
+    ]
+    return max(leaks, key=lambda holding: len(holding.idle), default=None)
+
+
+def _limit_evidence(limits: ClientLimits, refused: int, seconds: float) -> Iterator[Evidence]:
+    if limits.used is not None:
+        yield Evidence(
+            key="used_clients",
+            value=limits.used,
+            text=limits.text,
+            source="socket table" if limits.refused else "INFO connected_clients, maxclients",
+        )
+    if limits.refused:
+        yield Evidence(
+            key="refused",
+            value=True,
+            text="our own login was refused: max number of clients reached",
+            source="login",
+        )
+    elif refused:
+        yield Evidence(
+            key="refused_clients",
+            value=refused,
+            text=f"{refused} clients were refused within {seconds:.1f} s, "
+            f"{limits.rejections} since the server's start",
+            source="INFO rejected_connections",
+        )
+
+
+def _holder_evidence(holding: Holding, leaking: bool) -> Iterator[Evidence]:
+    hosts = ", ".join(f"{host} ({count})" for host, count in holding.hosts[:5])
+    more = f" and {len(holding.hosts) - 5} more" if len(holding.hosts) > 5 else ""
+    yield Evidence(
+        key="clients_of_holder",
+        value=holding.total,
+        text=f"{holding.holder} holds {holding.total} clients, from {hosts}{more}",
+        source="CLIENT LIST name, lib-name, addr",
+    )
+    idles = [seconds for _, seconds in holding.idle]
+    spell = f" for {min(idles)} to {max(idles)} s so far" if idles else ""
+    never = f"; {holding.never_used} were never used after connecting" if leaking else ""
+    last = f"; last commands: {', '.join(holding.commands)}" if holding.commands else ""
+    yield Evidence(
+        key="idle_clients_of_holder",
+        value=len(holding.idle),
+        text=f"{len(holding.idle)} of them idle{spell}{never}{last}",
+        source="CLIENT LIST age, idle, cmd",
+    )
+
+
+def _because(limits: ClientLimits, top: Holding | None, leak: Holding | None) -> str:
+    if leak:
+        return f"{leak.holder} opens connections and neither uses nor closes them"
+    if top:
+        return (
+            f"{top.holder} has most of the clients and uses them: more work than the limit allows"
+        )
+    seen = "the server lets nobody in" if limits.refused else "CLIENT LIST could not be read"
+    return f"maxclients is reached or near; {seen}, so who holds them is not known"
+
+
+def _demand_evidence(
+    service: Service, instance: Instance, limits: ClientLimits
+) -> Iterator[Evidence]:
+    demand, terms = declared_demand(service, instance)
+    if demand:
+        limit = f"; maxclients is {limits.maxclients}" if limits.maxclients else ""
+        yield Evidence(
+            key="declared_connections",
+            value=demand,
+            text=f"declared pools (replicas x workers x connections): {terms} = {demand}{limit}",
+            source="configuration",
+        )
+
+
+def _peer_evidence(peers: SocketPeers) -> Iterator[Evidence]:
+    for peer in peers.peers[:3]:
+        yield Evidence(
+            key="connections_of_peer",
+            value=peer.connections,
+            text=f"{peer.text} has {peer.connections} of {peers.total} connections to the server",
+            source="socket table",
+        )
+
+
+def _remedies(
+    limits: ClientLimits,
+    instance: Instance,
+    top: Holding | None,
+    leak: Holding | None,
+    peers: SocketPeers | None,
+) -> Iterator[Remedy]:
+    if limits.refused:
+        processes = [peer.text for peer in peers.peers if peer.pid] if peers else []
+        yield from find_peers(instance, processes)
+    elif leak:
+        yield close_idle(leak, instance)
+    if top:
+        yield look_at_clients(leak or top, instance)
+    elif not limits.refused:
+        yield show_clients(instance.user or "default")
+    holder = leak or top
+    yield share_a_pool(
+        holder.holder if holder else "the application",
+        instance.number("max_connections") or 10,
+    )
+    yield from raise_limits(limits.maxclients)
+
+
+@check
+def clients(
+    limits: ClientLimits,
+    limit_looks: Looks[ClientLimits] | None,
+    listed: Clients | None,
+    list_looks: Looks[Clients] | None,
+    peers: SocketPeers | None,
+    service: Service,
+    instance: Instance,
+    *,
+    warning: float = 0.8,
+    critical: float = 0.95,
+    group_share: float = 0.5,
+    idle_share: float = 0.8,
+    idle_seconds: float = 60.0,
+) -> Iterator[Finding]:
+    """The server has no room, or soon none, for another client: says who holds the clients.
+
+    ``warning`` and ``critical`` are shares of maxclients. A holder leaks when it has
+    ``group_share`` of maxclients and ``idle_share`` of its clients idled through both looks,
+    or for ``idle_seconds`` where there was only one.
+    """
+    refused = seconds = 0.0
+    if limit_looks:
+        seconds = limit_looks.seconds
+        refused = max(0, limit_looks.last.rejections - limit_looks.first.rejections)
+    most = limits.maxclients
+    measures = (
+        (
+            Measure(
+                name="used_clients",
+                value=limits.used,
+                warning=int(warning * most) if most else None,
+                critical=int(critical * most) if most else None,
+                maximum=most,
+            ),
+        )
+        if limits.used is not None
+        else ()
+    )
+    demand = tuple(_demand_evidence(service, instance, limits))
+    refusing = limits.refused or refused > 0
+    if not refusing and limits.share < warning:
+        note = () if most else ("this server's version does not tell maxclients",)
+        yield Finding(
+            status=Status.OK,
+            summary=f"{limits.text}.",
+            evidence=demand,
+            measures=measures,
+            notes=note,
+        )
+        return
+    holdings: list[Holding] = []
+    if list_looks:
+        # a second less: the server counts whole seconds
+        through = max(1.0, int(list_looks.seconds) - 1.0)
+        holdings = list_looks.last.holdings(through, list_looks.first)
+    elif listed:
+        holdings = listed.holdings(idle_seconds)
+    top = holdings[0] if holdings else None
+    leak = _leak(holdings, limits, group_share, idle_share)
+    holder = leak or top
+    certain = refusing or limits.share >= critical
+    yield Finding(
+        status=Status.CRITICAL if certain else Status.WARNING,
+        summary=_summary(limits, int(refused), holder),
+        evidence=(
+            *_limit_evidence(limits, int(refused), seconds),
+            *(_holder_evidence(holder, leaking=bool(leak)) if holder else ()),
+            *(_peer_evidence(peers) if peers else ()),
+            *demand,
+        ),
+        cause=Cause(
+            label="redis.maxclients",
+            confidence=Confidence.CERTAIN if certain else Confidence.LIKELY,
+            because=_because(limits, top, leak),
+        ),
+        remedies=tuple(_remedies(limits, instance, top, leak, peers)),
+        explains=("reach.full",),
+        subjects=(
+            *((Subject(kind="application", value=holder.holder),) if holder else ()),
+            Subject(kind="login", value=instance.address),
+        ),
+        measures=measures,
+    )
+
+
+def _summary(limits: ClientLimits, refused: int, holder: Holding | None) -> str:
+    who = ""
+    if holder:
+        who = f", {holder.total} by {holder.holder} ({len(holder.idle)} idle)"
+    if limits.refused:
+        return f"{limits.text[0].upper()}{limits.text[1:]}."
+    turned = f"; {refused} more were refused meanwhile" if refused else ""
+    return f"{limits.text}{who}{turned}."
