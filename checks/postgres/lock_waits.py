@@ -1,5 +1,7 @@
 from collections.abc import Iterator
 
+import msgspec
+
 from backend_doctor import (
     Cause,
     Confidence,
@@ -14,144 +16,141 @@ from backend_doctor import (
     check,
 )
 from backend_doctor.backends.postgres.locks import Jam, jams
-from backend_doctor.backends.postgres.remedies import cancel_statement, end_sessions, lock_tree
-from backend_doctor.backends.postgres.sessions import Session, Sessions
+from backend_doctor.backends.postgres.remedies import (
+    cancel_statement,
+    end_sessions,
+    give_way_to_others,
+    lock_tree,
+)
+from backend_doctor.backends.postgres.sessions import Sessions
+
+_SOURCE = "pg_stat_activity, pg_locks, pg_blocking_pids"
+_EXPLAINS = ("pool.blocked_sessions", "pool.server_full", "query.pileup", "reach.full")
 
 
-def _moved(jam: Jam, sessions: Looks[Sessions]) -> bool:
-    """Whether the head's transaction is younger than the first look: the queue turns over."""
-    before = sessions.first.by_pid().get(jam.head_pid)
-    return (
-        jam.head is not None
-        and jam.head.transaction_us is not None
-        and (before is None or before.transaction_us != jam.head.transaction_us)
+def _turns_over(jam: Jam, other: Sessions) -> bool:
+    """Whether the head's transaction is not to be found in the other look."""
+    if jam.head is None:
+        return False
+    there = other.by_pid().get(jam.head_pid)
+    return there is None or there.transaction_us != jam.head.transaction_us
+
+
+def _hot_row(sessions: Looks[Sessions], least: int) -> Jam | None:
+    """A queue for one row whose head changes; judged from either look, since one alone may
+    catch the moment between two turns."""
+    for seen, other in ((sessions.last, sessions.first), (sessions.first, sessions.last)):
+        for jam in jams(seen):
+            queue = jam.row_queue
+            if len(queue) < least or not _turns_over(jam, other):
+                continue
+            statement = queue[0].statement
+            busy = [s for s in other.clients if s.state == "active" and s.statement == statement]
+            if len(busy) >= least:
+                return jam
+    return None
+
+
+def _cause(jam: Jam) -> Cause:
+    """What kind of jam it is that has stood still."""
+    doing = jam.head.state if jam.head else "a prepared transaction"
+    label, because = (
+        "lock.long_transaction",
+        f"pid {jam.head_pid} works in one transaction and keeps its locks until the end",
     )
-
-
-def _row_queue(jam: Jam, sessions: Looks[Sessions]) -> tuple[str, int]:
-    """(table, sessions that queued for one row of it in the first look)."""
-    row = jam.row_waiters[0].lock if jam.row_waiters else None
-    table = (row.relation or "") if row else ""
-    earlier = [
-        s for s in sessions.first.sessions if s.lock and s.lock.row and s.lock.relation == table
-    ]
-    return table, len(earlier) if table else 0
-
-
-def _cause(jam: Jam, sessions: Looks[Sessions], least: int) -> Cause | None:
-    """Which kind of jam it is, or None for one that goes by."""
-    head, ddl = jam.head, jam.ddl
-    doing = head.state if head else "prepared"
-    if ddl is not None or (head is not None and _holds_table(head, jam)):
-        return Cause(
-            label="lock.ddl_queue",
-            confidence=Confidence.CERTAIN,
-            because=f"pid {jam.head_pid} ({doing}) keeps its lock, the schema change waits for it, "
-            "and everyone after waits for the schema change"
-            if ddl
-            else f"pid {jam.head_pid} changes the schema and holds the whole table meanwhile",
+    if jam.ddl is not None:
+        label, because = (
+            "lock.ddl_queue",
+            f"pid {jam.head_pid} ({doing}) keeps its lock, the schema change of pid "
+            f"{jam.ddl.pid} waits for it, and everyone after waits for the schema change",
         )
-    table, earlier = _row_queue(jam, sessions)
-    if _moved(jam, sessions):
-        if min(len(jam.row_waiters), earlier) < least:
-            return None
-        return Cause(
-            label="lock.hot_row",
-            confidence=Confidence.CERTAIN,
-            because=f"transactions take turns on one row of {table}: each waits for all before it",
+    elif jam.table_is_held:
+        label, because = (
+            "lock.ddl_queue",
+            f"pid {jam.head_pid} ({doing}) changes the schema and shuts all others out meanwhile",
         )
-    idle = head is None or head.idle_in_transaction
-    return Cause(
-        label="lock.idle_holder" if idle else "lock.long_transaction",
-        confidence=Confidence.CERTAIN,
-        because=f"pid {jam.head_pid} ({doing}) has held its lock through both looks"
-        + (" and does nothing meanwhile" if idle else ""),
-    )
-
-
-def _holds_table(head: Session, jam: Jam) -> bool:
-    """A running statement behind which readers of a whole table wait, is a schema change."""
-    return head.state == "active" and any(
-        w.lock is not None and w.lock.type == "relation" and w.lock.mode == "AccessShareLock"
-        for w in jam.waiters
-    )
+    elif jam.head is None or jam.head.idle_in_transaction:
+        label, because = (
+            "lock.idle_holder",
+            f"pid {jam.head_pid} ({doing}) holds its locks and does nothing meanwhile",
+        )
+    return Cause(label=label, confidence=Confidence.CERTAIN, because=because)
 
 
 def _evidence(jam: Jam) -> Iterator[Evidence]:
-    head, source = jam.head, "pg_stat_activity, pg_locks, pg_blocking_pids"
+    head, count = jam.head, len(jam.waiters)
     if head is not None:
-        age = (
-            f", in its transaction for {head.transaction_age:.1f} s" if head.transaction_age else ""
+        age = f", {head.transaction_age:.1f} s in its transaction" if head.transaction_age else ""
+        text = (
+            f"the head blocker is pid {head.pid}, {head.holder}, role {head.user}, "
+            f"{head.state}{age}: {' '.join(head.query.split())}"
         )
-        yield Evidence(
-            key="head_blocker_pid",
-            value=head.pid,
-            text=f"the head blocker is pid {head.pid}, {head.holder}, role {head.user}, "
-            f"{head.state}{age}: {' '.join(head.query.split())}",
-            source=source,
+        yield Evidence(key="head_blocker_pid", value=head.pid, text=text, source=_SOURCE)
+    text = f"{count} sessions wait behind it, the longest for {jam.longest:.1f} s"
+    yield Evidence(key="waiting_sessions", value=count, text=text, source=_SOURCE)
+    if jam.ddl is not None:
+        text = f"pid {jam.ddl.pid} wants to change the schema: {' '.join(jam.ddl.query.split())}"
+        yield Evidence(key="waiting_ddl_pid", value=jam.ddl.pid, text=text, source=_SOURCE)
+    elif jam.row_queue:
+        oldest = max(waiter.transaction_age or 0.0 for waiter in jam.row_queue)
+        text = (
+            f"{len(jam.row_queue)} of them run the same statement, their transactions up to "
+            f"{oldest:.1f} s old: {' '.join(jam.row_queue[0].query.split())}"
         )
-    yield Evidence(
-        key="waiting_sessions",
-        value=len(jam.waiters),
-        text=f"{len(jam.waiters)} sessions wait behind it, the longest for {jam.longest:.1f} s",
-        source=source,
-    )
-    if jam.ddl is not None and jam.ddl.lock is not None:
-        yield Evidence(
-            key="waiting_ddl_pid",
-            value=jam.ddl.pid,
-            text=f"pid {jam.ddl.pid} waits for {jam.ddl.lock.mode} on {jam.ddl.lock.relation}: "
-            f"{' '.join(jam.ddl.query.split())}",
-            source=source,
-        )
-    elif jam.row_waiters and (lock := jam.row_waiters[0].lock) and lock.row:
-        yield Evidence(
-            key="contended_table",
-            value=lock.row[0],
-            text=f"{len(jam.row_waiters)} of them want one row of {lock.row[0]}",
-            source=source,
-        )
-    for number, line in enumerate(jam.tree()):
-        yield Evidence(key=f"tree_{number}", value=line, text=line)
+        yield Evidence(key="sessions_at_one_row", value=len(jam.row_queue), text=text)
+    if jam.row_table:
+        text = f"they wait for a row of {jam.row_table}"
+        yield Evidence(key="contended_table", value=jam.row_table, text=text, source="pg_locks")
+    for number, line in enumerate(jam.lines()):
+        yield Evidence(key=f"tree_{number}", value=line, text=line, source=_SOURCE)
 
 
-def _remedies(jam: Jam, label: str, taken_at: str) -> tuple[Remedy, ...]:
-    count, found = len(jam.waiters), []
+def _remedies(jam: Jam, label: str, taken_at: str) -> Iterator[Remedy]:
+    yield lock_tree()
     if label == "lock.hot_row":
-        found.append(
-            Remedy(
-                step=Step.CURE,
-                command="INSERT a row per event and sum them up later, or spread the counter over "
-                "several rows;\nelse update that row last in the transaction, just before COMMIT",
-                effect="shortens or removes the turn that everyone waits for",
-                language="text",
-            )
+        yield Remedy(
+            step=Step.CURE,
+            command="insert one row an event and sum up later, or spread the counter over several "
+            "rows; else make that UPDATE the last statement before COMMIT",
+            effect="removes, or shortens, the turn for which everyone waits",
+            language="text",
         )
-    elif jam.ddl is not None:
-        found.append(
-            cancel_statement(
-                jam.ddl,
-                taken_at,
-                effect=f"cancels the waiting schema change: the {count - 1} sessions behind it go "
-                "on; run it again later with a lock_timeout",
-            )
+        return
+    if jam.ddl is not None:
+        effect = (
+            f"cancels the waiting schema change: the {len(jam.waiters) - 1} sessions behind it "
+            "go on at once; run it again later with a lock_timeout"
         )
-    if label != "lock.hot_row" and jam.head is not None:
-        found.append(
-            end_sessions(
-                [jam.head],
-                taken_at,
-                effect=f"ends the head blocker, {jam.head.holder}; its transaction is rolled back "
-                f"and {count} sessions go on",
-            )
+        yield cancel_statement(jam.ddl, taken_at, effect=effect)
+    if jam.head is not None:
+        effect = (
+            f"ends the head blocker, one session of {jam.head.holder}; its transaction is rolled "
+            f"back, and {len(jam.waiters)} waiting sessions go on"
         )
-    prevent = "SET lock_timeout = '2s';   -- in every migration, with a retry"
-    effect = (
-        "a schema change that cannot have its lock soon gives way instead of being queued behind"
-    )
+        yield end_sessions([jam.head], taken_at, effect=effect)
     if label == "lock.ddl_queue":
-        found.append(Remedy(step=Step.PREVENT, command=prevent, effect=effect, changes_state=True))
-    return (*found, lock_tree())
+        yield give_way_to_others()
+
+
+def _finding(jam: Jam, cause: Cause, status: Status, taken_at: str) -> Finding:
+    count, head = len(jam.waiters), jam.head
+    who = f"pid {jam.head_pid}{f' of {head.holder}' if head else ''}"
+    where = f" for a row of {jam.row_table}" if jam.row_table else ""
+    waits = "1 session waits" if count == 1 else f"{count} sessions wait"
+    return Finding(
+        status=status,
+        summary=f"{waits}{where} behind {who}, for {jam.longest:.1f} s at most."
+        if cause.label != "lock.hot_row"
+        else f"{waits}{where or ' for one row'}, each for all before it; {who} has its turn.",
+        evidence=tuple(_evidence(jam)),
+        cause=cause,
+        remedies=tuple(_remedies(jam, cause.label, taken_at)),
+        explains=_EXPLAINS,
+        subjects=tuple(
+            Subject(kind="pid", value=str(pid))
+            for pid in (jam.head_pid, *(waiter.pid for waiter in jam.waiters))
+        ),
+    )
 
 
 @check
@@ -165,35 +164,32 @@ def lock_waits(
 ) -> Iterator[Finding]:
     """Sessions wait for locks: names the head blocker, not those who merely wait in line.
 
-    Judged from waits that last ``warning_seconds``, or a row for which ``hot_row_waiters``
-    queue in both looks; critical from ``critical_seconds`` or ``critical_waiters`` on.
+    Judged from waits that last ``warning_seconds``, and from a row for which
+    ``hot_row_waiters`` queue while its holder changes. Critical from ``critical_seconds`` or
+    ``critical_waiters`` on.
     """
-    waiting = [s for s in sessions.last.sessions if s.blocked_by]
-    measure = Measure(name="sessions_waiting_for_locks", value=len(waiting))
-    reported = 0
-    for jam in jams(sessions.last):
-        cause = _cause(jam, sessions, hot_row_waiters)
-        if cause is None or (cause.label != "lock.hot_row" and jam.longest < warning_seconds):
-            continue
-        reported += 1
-        count = len(jam.waiters)
-        critical = jam.longest >= critical_seconds or count >= critical_waiters
-        who = f"pid {jam.head_pid}" + (f" of {jam.head.holder}" if jam.head else "")
-        what = f"a row that {who} holds now" if cause.label == "lock.hot_row" else who
-        yield Finding(
-            status=Status.CRITICAL if critical else Status.WARNING,
-            summary=f"{count} session{'s' * (count > 1)} wait{'s' * (count == 1)} behind {what}, "
-            f"for {jam.longest:.1f} s at most.",
-            evidence=tuple(_evidence(jam)),
-            cause=cause,
-            remedies=_remedies(jam, cause.label, sessions.last.taken_at),
-            explains=("pool.blocked_sessions", "pool.server_full", "query.pileup", "reach.full"),
-            subjects=tuple(
-                Subject(kind="pid", value=str(pid))
-                for pid in (jam.head_pid, *(waiter.pid for waiter in jam.waiters))
-            ),
-            measures=(measure,) if reported == 1 else (),
+
+    def status(jam: Jam) -> Status:
+        worst = jam.longest >= critical_seconds or len(jam.waiters) >= critical_waiters
+        return Status.CRITICAL if worst else Status.WARNING
+
+    found = []
+    hot = _hot_row(sessions, hot_row_waiters)
+    if hot is not None:
+        because = (
+            f"transactions that change one row{' of ' * bool(hot.row_table)}{hot.row_table} take "
+            "turns: each keeps the row until its COMMIT, and the next holder is another"
         )
-    if not reported:
-        summary = f"{len(waiting)} sessions wait for a lock, none for long."
-        yield Finding(status=Status.OK, summary=summary, measures=(measure,))
+        cause = Cause(label="lock.hot_row", confidence=Confidence.CERTAIN, because=because)
+        found.append(_finding(hot, cause, status(hot), sessions.last.taken_at))
+    for jam in jams(sessions.last):
+        stands = jam.ddl is not None or not (hot and _turns_over(jam, sessions.first))
+        if jam.longest >= warning_seconds and stands:
+            found.append(_finding(jam, _cause(jam), status(jam), sessions.last.taken_at))
+    waiting = sum(bool(session.blocked_by) for session in sessions.last.sessions)
+    measure = Measure(name="sessions_waiting_for_locks", value=waiting)
+    if not found:
+        summary = f"{waiting} sessions wait for a lock, none for long."
+        found = [Finding(status=Status.OK, summary=summary)]
+    yield msgspec.structs.replace(found[0], measures=(measure,))
+    yield from found[1:]

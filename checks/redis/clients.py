@@ -76,7 +76,7 @@ def _holder_evidence(holding: Holding, leaking: bool) -> Iterator[Evidence]:
         source="CLIENT LIST name, lib-name, addr",
     )
     idles = [seconds for _, seconds in holding.idle]
-    spell = f" for {min(idles)} to {max(idles)} s so far" if idles else ""
+    spell = f", the longest for {max(idles)} s" if idles else ""
     never = f"; {holding.never_used} were never used after connecting" if leaking else ""
     last = f"; last commands: {', '.join(holding.commands)}" if holding.commands else ""
     yield Evidence(
@@ -92,10 +92,12 @@ def _because(limits: ClientLimits, top: Holding | None, leak: Holding | None) ->
         return f"{leak.holder} opens connections and neither uses nor closes them"
     if top:
         return (
-            f"{top.holder} has most of the clients and uses them: more work than the limit allows"
+            "no single holder leaves its clients idle: the load, or the sum of all pools, is "
+            "larger than the limit"
         )
-    seen = "the server lets nobody in" if limits.refused else "CLIENT LIST could not be read"
-    return f"maxclients is reached or near; {seen}, so who holds them is not known"
+    if limits.refused:
+        return "maxclients is reached; as nobody is let in, what the clients do cannot be seen"
+    return "maxclients is near; CLIENT LIST could not be read, so who holds them is not known"
 
 
 def _demand_evidence(
@@ -117,7 +119,7 @@ def _peer_evidence(peers: SocketPeers) -> Iterator[Evidence]:
         yield Evidence(
             key="connections_of_peer",
             value=peer.connections,
-            text=f"{peer.text} has {peer.connections} of {peers.total} connections to the server",
+            text=f"{peer.connections} of {peers.total} connections are from {peer.text}",
             source="socket table",
         )
 
@@ -146,6 +148,34 @@ def _remedies(
     yield from raise_limits(limits.maxclients)
 
 
+def _holdings(
+    listed: Clients | None, looks: Looks[Clients] | None, idle_seconds: float
+) -> list[Holding]:
+    if looks:
+        # a second less: the server counts whole seconds
+        return looks.last.holdings(max(1.0, int(looks.seconds) - 1.0), looks.first)
+    return listed.holdings(idle_seconds) if listed else []
+
+
+def _measure(limits: ClientLimits, warning: float, critical: float) -> Iterator[Measure]:
+    most = limits.maxclients
+    if limits.used is not None:
+        yield Measure(
+            name="used_clients",
+            value=limits.used,
+            warning=int(warning * most) if most else None,
+            critical=int(critical * most) if most else None,
+            maximum=most,
+        )
+
+
+def _summary(limits: ClientLimits, refused: int, holder: Holding | None) -> str:
+    state = limits.text[0].upper() + limits.text[1:]
+    who = f", {holder.total} by {holder.holder} ({len(holder.idle)} idle)" if holder else ""
+    turned = f"; {refused} more were refused meanwhile" if refused else ""
+    return f"{state}{who}{turned}."
+
+
 @check
 def clients(
     limits: ClientLimits,
@@ -168,52 +198,27 @@ def clients(
     ``group_share`` of maxclients and ``idle_share`` of its clients idled through both looks,
     or for ``idle_seconds`` where there was only one.
     """
-    refused = seconds = 0.0
+    refused, seconds = 0, 0.0
     if limit_looks:
-        seconds = limit_looks.seconds
         refused = max(0, limit_looks.last.rejections - limit_looks.first.rejections)
-    most = limits.maxclients
-    measures = (
-        (
-            Measure(
-                name="used_clients",
-                value=limits.used,
-                warning=int(warning * most) if most else None,
-                critical=int(critical * most) if most else None,
-                maximum=most,
-            ),
-        )
-        if limits.used is not None
-        else ()
-    )
+        seconds = limit_looks.seconds
     demand = tuple(_demand_evidence(service, instance, limits))
-    refusing = limits.refused or refused > 0
-    if not refusing and limits.share < warning:
-        note = () if most else ("this server's version does not tell maxclients",)
+    measures = tuple(_measure(limits, warning, critical))
+    if not (limits.refused or refused or limits.share >= warning):
         yield Finding(
-            status=Status.OK,
-            summary=f"{limits.text}.",
-            evidence=demand,
-            measures=measures,
-            notes=note,
+            status=Status.OK, summary=f"{limits.text}.", evidence=demand, measures=measures
         )
         return
-    holdings: list[Holding] = []
-    if list_looks:
-        # a second less: the server counts whole seconds
-        through = max(1.0, int(list_looks.seconds) - 1.0)
-        holdings = list_looks.last.holdings(through, list_looks.first)
-    elif listed:
-        holdings = listed.holdings(idle_seconds)
+    holdings = _holdings(listed, list_looks, idle_seconds)
     top = holdings[0] if holdings else None
     leak = _leak(holdings, limits, group_share, idle_share)
     holder = leak or top
-    certain = refusing or limits.share >= critical
+    certain = bool(limits.refused or refused or limits.share >= critical)
     yield Finding(
         status=Status.CRITICAL if certain else Status.WARNING,
-        summary=_summary(limits, int(refused), holder),
+        summary=_summary(limits, refused, holder),
         evidence=(
-            *_limit_evidence(limits, int(refused), seconds),
+            *_limit_evidence(limits, refused, seconds),
             *(_holder_evidence(holder, leaking=bool(leak)) if holder else ()),
             *(_peer_evidence(peers) if peers else ()),
             *demand,
@@ -231,13 +236,3 @@ def clients(
         ),
         measures=measures,
     )
-
-
-def _summary(limits: ClientLimits, refused: int, holder: Holding | None) -> str:
-    who = ""
-    if holder:
-        who = f", {holder.total} by {holder.holder} ({len(holder.idle)} idle)"
-    if limits.refused:
-        return f"{limits.text[0].upper()}{limits.text[1:]}."
-    turned = f"; {refused} more were refused meanwhile" if refused else ""
-    return f"{limits.text}{who}{turned}."

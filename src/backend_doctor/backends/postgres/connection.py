@@ -26,6 +26,11 @@ _GUARDS = {
     "idle_in_transaction_session_timeout": "5000",
     "search_path": "pg_catalog",
 }
+_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
+_WHO_ANSWERS = "SELECT pg_catalog.pg_backend_pid() AS pid"
+_GUARD_SESSION = "SELECT " + ", ".join(
+    f"pg_catalog.set_config('{name}', '{value}', false)" for name, value in _GUARDS.items()
+)
 _CODES = {
     "28P01": Problem.LOGIN,
     "28000": Problem.LOGIN,
@@ -76,7 +81,7 @@ class PostgresConnection:
         return [dict(row) for row in await self._driver.fetch(sql, *arguments)]
 
     async def _fetch_in_transaction(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
-        await self._driver.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
+        await self._driver.execute(_BEGIN)
         try:
             for name, value in _GUARDS.items():
                 if name != "default_transaction_read_only":
@@ -87,18 +92,14 @@ class PostgresConnection:
 
     async def guard(self) -> None:
         """Finds out whether a pooler stands between; if not, makes the session read-only."""
-        await self._driver.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
+        await self._driver.execute(_BEGIN)
         try:
-            row = (await self._fetch("SELECT pg_catalog.pg_backend_pid() AS pid"))[0]
+            row = (await self._fetch(_WHO_ANSWERS))[0]
         finally:
             await self._driver.execute("ROLLBACK")
         self.pooled = row["pid"] != self._driver.get_server_pid()
         if not self.pooled:
-            settings = ", ".join(
-                f"pg_catalog.set_config('{name}', '{value}', false)"
-                for name, value in _GUARDS.items()
-            )
-            await self._fetch(f"SELECT {settings}")
+            await self._fetch(_GUARD_SESSION)
 
     def is_closed(self) -> bool:
         """Whether the session has ended."""
@@ -193,7 +194,8 @@ async def connect(endpoint: Endpoint, *, limit: float) -> tuple[Login, PostgresC
             driver.terminate()
             raise
         version = driver.get_server_version()
-        return connection, f"PostgreSQL {version.major}.{version.minor}"
+        # asyncpg's third number: since PostgreSQL 10 a version has two, and its minor is 0
+        return connection, f"PostgreSQL {version.major}.{version.micro}"
 
     login, connection = await log_in(
         opening, _classify, endpoint=endpoint, protocol="PostgreSQL", limit=limit

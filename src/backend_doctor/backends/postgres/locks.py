@@ -1,4 +1,4 @@
-"""Who waits for whom: blockers at the root, waiters beneath, as a tree."""
+"""Who waits for whom: head blockers at the root, waiters beneath."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -6,15 +6,23 @@ from dataclasses import dataclass
 
 from backend_doctor.backends.postgres.sessions import Session, Sessions
 
-# a prepared transaction holds locks without a session: pg_blocking_pids says 0
-PREPARED = 0
 # table lock modes that DDL takes and ordinary reads or writes queue behind (PostgreSQL 13.3.1)
 _DDL_MODES = frozenset({"AccessExclusiveLock", "ExclusiveLock", "ShareRowExclusiveLock"})
+# a row is waited for through its last writer's transaction, or through its tuple lock
+_ROW_WAITS = frozenset({"transactionid", "tuple"})
+
+
+def waited(session: Session) -> float:
+    """Seconds of the wait for a lock; 0 in its first moments."""
+    return (session.lock.seconds or 0.0) if session.lock else 0.0
 
 
 @dataclass(frozen=True)
 class Jam:
-    """One head blocker (None: not a visible session) and all who wait behind it."""
+    """One head blocker and all who wait behind it, longest wait first.
+
+    ``head`` is None for a prepared transaction, whose ``head_pid`` is 0.
+    """
 
     head_pid: int
     head: Session | None
@@ -23,7 +31,7 @@ class Jam:
     @property
     def longest(self) -> float:
         """Seconds of the longest wait."""
-        return max((w.lock.seconds or 0.0) if w.lock else 0.0 for w in self.waiters)
+        return max(map(waited, self.waiters), default=0.0)
 
     @property
     def ddl(self) -> Session | None:
@@ -35,47 +43,45 @@ class Jam:
         return None
 
     @property
-    def row_waiters(self) -> tuple[Session, ...]:
-        """The waiters for the one row that most of them want."""
+    def row_queue(self) -> tuple[Session, ...]:
+        """Those who wait for rows with one and the same statement, the largest such group."""
         groups: dict[str, list[Session]] = defaultdict(list)
         for waiter in self.waiters:
-            if waiter.lock and waiter.lock.row:
-                groups[waiter.lock.row[0]].append(waiter)
+            if waiter.wait in _ROW_WAITS:
+                groups[waiter.statement].append(waiter)
         largest: list[Session] = max(groups.values(), key=len, default=[])
         return tuple(largest)
 
-    def tree(self, most: int = 12) -> tuple[str, ...]:
-        """The jam drawn line by line, at most ``most`` waiters."""
-        children: dict[int, list[Session]] = defaultdict(list)
+    @property
+    def row_table(self) -> str:
+        """The table whose row is waited for, where a tuple lock tells it; else ""."""
+        return next((w.lock.row[0] for w in self.waiters if w.lock and w.lock.row), "")
+
+    @property
+    def table_is_held(self) -> bool:
+        """Whether plain readers wait for the head itself: only a schema change shuts them out."""
+        return any(
+            waiter.lock is not None
+            and waiter.lock.mode == "AccessShareLock"
+            and self.head_pid in waiter.blocked_by
+            for waiter in self.waiters
+        )
+
+    def lines(self) -> list[str]:
+        """The tree in short lines, equal waiters together, deeper ones after more arrows."""
+        pids = {waiter.pid for waiter in self.waiters}
+        groups: dict[tuple[int, str], list[int]] = defaultdict(list)
         for waiter in self.waiters:
-            children[_nearest(waiter, self)].append(waiter)
-
-        def lines(pid: int, depth: int, seen: set[int]) -> Iterator[str]:
-            for child in children[pid]:
-                if child.pid not in seen:
-                    seen.add(child.pid)
-                    yield f"{'  ' * depth}-> {_label(child)}"
-                    yield from lines(child.pid, depth + 1, seen)
-
-        drawn = [_label(self.head) if self.head else "a prepared transaction"]
-        drawn += lines(self.head_pid, 1, {self.head_pid})
-        more = len(drawn) - 1 - most
-        return (*drawn[: most + 1], *((f"  ... and {more} more",) if more > 0 else ()))
-
-
-def _nearest(waiter: Session, jam: Jam) -> int:
-    """The blocker to draw a waiter beneath: another waiter rather than the head."""
-    pids = {other.pid for other in jam.waiters}
-    between = [pid for pid in waiter.blocked_by if pid in pids]
-    return between[0] if between else jam.head_pid
-
-
-def _label(session: Session) -> str:
-    wanted = ""
-    if session.lock:
-        what = session.lock.relation or session.lock.type
-        wanted = f" waits {session.lock.seconds or 0:.0f} s for {session.lock.mode} on {what}"
-    return f"pid {session.pid} {session.holder} ({session.state}){wanted}"
+            lock = waiter.lock
+            wanted = f"{lock.mode} on {lock.relation or lock.type}" if lock else waiter.wait
+            depth = 2 if pids.intersection(waiter.blocked_by) else 1
+            groups[depth, f"{waiter.holder} wants {wanted}"].append(waiter.pid)
+        head = self.head
+        drawn = [f"pid {head.pid} {head.holder} ({head.state})" if head else "prepared transaction"]
+        for (depth, text), members in sorted(groups.items()):
+            few = ", ".join(map(str, members[:4])) + (", ..." if len(members) > 4 else "")
+            drawn.append(f"{'-> ' * depth}{len(members)} x {text} (pid {few})")
+        return drawn
 
 
 def jams(sessions: Sessions) -> list[Jam]:
@@ -105,7 +111,4 @@ def jams(sessions: Sessions) -> list[Jam]:
 
 
 def _by_wait(waiters: Iterable[Session]) -> tuple[Session, ...]:
-    def seconds(waiter: Session) -> float:
-        return (waiter.lock.seconds or 0.0) if waiter.lock else 0.0
-
-    return tuple(sorted(waiters, key=seconds, reverse=True))
+    return tuple(sorted(waiters, key=waited, reverse=True))

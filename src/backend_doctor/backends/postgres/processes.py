@@ -4,9 +4,8 @@ Needs no connection and no rights: titles and the socket table are readable by e
 the server's own machine (PostgreSQL 28.1, update_process_title).
 """
 
-import ipaddress
+import asyncio
 import re
-import socket
 import time
 from collections.abc import Iterator
 from typing import Self
@@ -14,6 +13,7 @@ from typing import Self
 import msgspec
 import psutil
 
+from backend_doctor.backends.machine import is_here
 from backend_doctor.facts import AbsenceKind, Absent, Fact, Instance, Login, Problem
 
 _TITLE = re.compile(
@@ -55,19 +55,6 @@ def parse_title(title: str) -> dict[str, str | int | None] | None:
     return {**match.groupdict(), "port": int(port) if port else None}
 
 
-def _is_here(host: str) -> bool:
-    if host.startswith("/"):
-        return True
-    try:
-        wanted = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
-    except OSError:
-        return False
-    if any(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in wanted):
-        return True
-    own = {address.address for group in psutil.net_if_addrs().values() for address in group}
-    return bool(wanted & own)
-
-
 def _processes() -> Iterator[ServerProcess]:
     now = time.time()
     names = ["pid", "ppid", "cmdline", "create_time", "cpu_times"]
@@ -96,7 +83,7 @@ class ServerProcesses(Fact, frozen=True):
         """Reads the process list. Raises Absent when it is not needed, or not to be seen."""
         if login.problem is not Problem.FULL:
             raise Absent("the server let us in", kind=AbsenceKind.NOT_APPLICABLE)
-        if not _is_here(instance.host):
+        if not await asyncio.to_thread(is_here, instance.host):
             raise Absent("the server runs on another machine, so its processes are out of sight")
         everything = list(_processes())
         ports = {

@@ -86,6 +86,16 @@ def cancel_statement(session: Session, taken_at: str, *, effect: str) -> Remedy:
     )
 
 
+def give_way_to_others() -> Remedy:
+    """Keeps a schema change from making a queue."""
+    return Remedy(
+        step=Step.PREVENT,
+        command="SET lock_timeout = '2s';   -- first in every migration, with a retry",
+        effect="a schema change that cannot have its lock soon gives way to the others",
+        changes_state=True,
+    )
+
+
 def lock_tree() -> Remedy:
     """Shows who waits for whom."""
     return Remedy(

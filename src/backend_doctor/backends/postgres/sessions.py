@@ -11,8 +11,9 @@ from backend_doctor.backends.postgres.slots import Slots
 from backend_doctor.backends.sql import mask_literals, quote_identifier
 from backend_doctor.facts import AbsenceKind, Absent, Fact
 
-# pg_blocking_pids only for those who wait: it locks the lock table while it looks. A waiter
-# for a row's transaction holds that row's tuple lock: it names the row for which it waits.
+# pg_blocking_pids only for those who wait: it locks the lock table while it looks; as text,
+# since asyncpg looks an array's type up and switches jit off and on for it. A waiter for a
+# row's transaction holds that row's tuple lock: it names the row for which it waits.
 _SQL = """
 WITH lock AS MATERIALIZED (SELECT * FROM pg_locks),
 held AS (
@@ -39,8 +40,8 @@ SELECT a.pid, a.usename::text AS "user", a.application_name AS application,
        a.query_id::text AS query_id, left(a.query, 600) AS query,
        a.backend_xid IS NOT NULL AS has_xid, a.backend_xmin IS NOT NULL AS has_xmin,
        coalesce(h.locks, 0) AS locks,
-       CASE WHEN a.wait_event_type = 'Lock' THEN pg_blocking_pids(a.pid)
-            ELSE '{}' END AS blocked_by,
+       CASE WHEN a.wait_event_type = 'Lock'
+            THEN array_to_string(pg_blocking_pids(a.pid), ' ') END AS blocked_by,
        w.locktype AS lock_type, w.mode AS lock_mode,
        coalesce(n.nspname || '.' || c.relname, 'relation ' || w.relation) AS lock_relation,
        w.page AS lock_page, w.tuple::int AS lock_line,
@@ -158,7 +159,7 @@ def _session(row: dict[str, Any]) -> Session:
         if value is not None and name != "now" and not name.startswith("lock_")
     }
     plain["query"] = mask_literals(plain.get("query", ""))
-    plain["blocked_by"] = tuple(plain["blocked_by"])
+    plain["blocked_by"] = tuple(map(int, plain.get("blocked_by", "").split()))
     return Session(**plain, lock=lock)
 
 

@@ -1,7 +1,11 @@
 """The one place that speaks to Redis and Valkey: one connection, reads only, through redis-py."""
 
 import asyncio
+import contextlib
 import os
+import socket
+import ssl
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,6 +31,16 @@ _CODES = {
 
 class _StartingError(Exception):
     """The server answers, but still reads its data set."""
+
+
+class _DroppedError(Exception):
+    """The connection ended before TLS began."""
+
+    def __str__(self) -> str:
+        return (
+            "the server dropped the connection before TLS began; it does so without a word when "
+            "maxclients is reached"
+        )
 
 
 class _TlsFileError(Exception):
@@ -94,6 +108,11 @@ class RedisConnection:
             if not str(error).lower().startswith("unknown"):
                 raise
 
+    def duplicate(self) -> socket.socket:
+        """A second handle of the same socket, for the caller to close."""
+        own: socket.socket = self._transport.get_extra_info("socket").dup()
+        return own
+
     def is_closed(self) -> bool:
         """Whether the connection has ended."""
         return not self._driver.is_connected
@@ -155,6 +174,40 @@ def _driver(endpoint: Endpoint) -> "Driver | SocketDriver":
     return SSLConnection(**options, **_tls_options(endpoint.tls))
 
 
+async def _open(driver: "Driver | SocketDriver", endpoint: Endpoint) -> None:
+    try:
+        await driver.connect()  # type: ignore[no-untyped-call]
+    except Exception as error:
+        dropped = isinstance(error.__context__, ConnectionResetError | ssl.SSLEOFError)
+        if endpoint.tls.mode != "disable" and dropped:
+            raise _DroppedError from error
+        raise
+
+
+@contextlib.asynccontextmanager
+async def _last_words(connection: RedisConnection) -> AsyncIterator[None]:
+    """Raises what the server said before it hung up, in place of the broken pipe.
+
+    A full server speaks and closes before it is asked; a stream that then fails to write
+    throws away what it has not read yet.
+    """
+    from redis.exceptions import ConnectionError as Lost
+    from redis.exceptions import ResponseError
+
+    spare = connection.duplicate()
+    try:
+        yield
+    except Lost as error:
+        with contextlib.suppress(OSError):
+            said = spare.recv(512).decode("ascii", "replace").strip()
+            if said.startswith("-"):
+                word, _, message = said[1:].partition(" ")
+                raise ResponseError(message, status_code=word) from error
+        raise
+    finally:
+        spare.close()
+
+
 async def _authenticate(driver: "Driver | SocketDriver", endpoint: Endpoint) -> None:
     if endpoint.user is None and endpoint.password is None:
         return
@@ -186,6 +239,8 @@ def _classify(error: BaseException) -> tuple[Problem, str, str] | None:
         return Problem.STARTING, "LOADING", str(error)
     if isinstance(error, _TlsFileError):
         return Problem.TLS, "", str(error)
+    if isinstance(error, _DroppedError):
+        return Problem.OTHER, "", str(error)
     if not isinstance(error, RedisError):
         return None
     message = str(error)
@@ -208,11 +263,12 @@ async def connect(endpoint: Endpoint, *, limit: float) -> tuple[Login, RedisConn
 
     async def opening() -> tuple[RedisConnection, str]:
         driver = _driver(endpoint)
-        await driver.connect()  # type: ignore[no-untyped-call]
+        await _open(driver, endpoint)
         connection = RedisConnection(driver, endpoint.user or "default")
         try:
-            await _authenticate(driver, endpoint)
-            server, said = await _greet(connection)
+            async with _last_words(connection):
+                await _authenticate(driver, endpoint)
+                server, said = await _greet(connection)
         except BaseException:
             connection.abort()
             raise

@@ -46,7 +46,7 @@ class ClientLimits(Fact, frozen=True):
     def text(self) -> str:
         """The state in words."""
         if self.refused:
-            seen = "" if self.used is None else f", {self.used} connections to it are open"
+            seen = "" if self.used is None else f", {self.used} connections to its port are open"
             return f"the server refuses new clients{seen}"
         limit = "an unknown number of" if self.maxclients is None else self.maxclients
         return f"{self.used} of {limit} clients are connected"

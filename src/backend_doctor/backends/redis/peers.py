@@ -24,7 +24,7 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         """Who it is, for people."""
         if self.pid is None:
-            return f"clients at {self.host or 'an unknown place'}"
+            return f"clients at {self.host}"
         return f"{self.process or 'a process'} (pid {self.pid})"
 
 
@@ -51,15 +51,8 @@ def _of_port(port: int) -> Counter[tuple[str, int | None]]:
     return Counter((far[0], owners.get(far)) for near, far, _ in pairs if near[1] == port)
 
 
-def _of_socket(path: str) -> Counter[tuple[str, int | None]]:
-    """Connections to a unix socket; the kernel does not tell whose they are."""
-    found = sum(str(socket.laddr) == path for socket in psutil.net_connections("unix"))
-    # one of them is the listening socket itself
-    return Counter({("", None): found - 1}) if found > 1 else Counter()
-
-
 class SocketPeers(Fact, frozen=True):
-    """Connections to the server's port (or unix socket), the largest group first."""
+    """Connections to the server's port, the largest group first."""
 
     peers: tuple[Peer, ...]
 
@@ -75,8 +68,9 @@ class SocketPeers(Fact, frozen=True):
             raise Absent("the server did not refuse us", kind=AbsenceKind.NOT_APPLICABLE)
         if not is_here(instance.host):
             raise Absent("the server runs on another machine, so its sockets are out of sight")
-        on_socket = instance.host.startswith("/")
-        found = _of_socket(instance.host) if on_socket else _of_port(instance.port)
+        if instance.host.startswith("/"):
+            raise Absent("the kernel does not tell who is at the other end of a unix socket")
+        found = _of_port(instance.port)
         if not found:
             raise Absent("no socket of this server is to be seen (a container of its own?)")
         return cls(

@@ -42,7 +42,8 @@ def close_idle(holding: Holding, instance: Instance) -> Remedy:
         f'    if (index(ids, " " v["id"] " ") && v["idle"] >= {idle}) '
         'print "CLIENT KILL ID", v["id"] }\' | cli',
         effect=f"closes {count} clients of {holding.holder}{left}, those that have idled for "
-        f"{idle} s or more still; no key is touched, and a pool that needs one connects anew; {_LOGIN}",
+        f"{idle} s or more still; no key is touched, and a pool that needs one connects anew; "
+        f"{_LOGIN}",
         changes_state=True,
         language="sh",
     )
@@ -74,9 +75,10 @@ def show_clients(user: str) -> Remedy:
 def find_peers(instance: Instance, processes: Sequence[str]) -> tuple[Remedy, ...]:
     """What is left to do while the server lets nobody in."""
     if instance.host.startswith("/"):
-        command = f"ss -xp state connected src {quote(instance.host)}"
+        command, where = f"ss -xp | grep -F -A1 -- {quote(instance.host)}", "the server"
     else:
         command = f"ss -tnp state established '( dport = :{instance.port} )'"
+        where = "each host of an application"
     first = processes[0] if processes else "one instance of a client application"
     return (
         Remedy(
@@ -90,8 +92,7 @@ def find_peers(instance: Instance, processes: Sequence[str]) -> tuple[Remedy, ..
         Remedy(
             step=Step.CONFIRM,
             command=command,
-            effect="run as root on each host of an application: shows which processes hold how "
-            "many connections",
+            effect=f"run as root on {where}: shows which processes hold the connections",
             language="sh",
         ),
     )
