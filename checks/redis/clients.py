@@ -56,12 +56,12 @@ def _limit_evidence(limits: ClientLimits, refused: int, seconds: float) -> Itera
             text="our own login was refused: max number of clients reached",
             source="login",
         )
-    elif refused:
+    elif limits.rejections:
         yield Evidence(
             key="refused_clients",
             value=refused,
             text=f"{refused} clients were refused within {seconds:.1f} s, "
-            f"{limits.rejections} since the server's start",
+            f"{limits.rejections} since the server's start {limits.uptime} s ago",
             source="INFO rejected_connections",
         )
 

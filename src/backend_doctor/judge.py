@@ -96,7 +96,15 @@ class _Resolver:
 def _blind(absence: Absence, instance: Instance) -> Finding:
     applicable = absence.kind is not AbsenceKind.NOT_APPLICABLE
     remedies = (
-        (Remedy(step=Step.CURE, command=absence.remedy, effect="lets it be judged"),)
+        (
+            Remedy(
+                step=Step.CURE,
+                command=absence.remedy,
+                effect="lets it be judged",
+                changes_state=True,
+                language="redis" if instance.backend == "redis" else "sql",
+            ),
+        )
         if absence.remedy
         else ()
     )

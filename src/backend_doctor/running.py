@@ -102,6 +102,11 @@ class _Interruptions:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._caught, number, task)
 
+    def remove(self, loop: asyncio.AbstractEventLoop) -> None:
+        """From now on signals end the process as they do by default, a verdict included."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
     def _caught(self, number: signal.Signals, task: "asyncio.Task[Any]") -> None:
         first, self.signal = self.signal is None, number
         task.cancel()
@@ -151,6 +156,9 @@ def gather(
 
     # asyncio.run would wait for threads that resolve names, and those know no deadline
     loop = asyncio.new_event_loop()
-    snapshot = loop.run_until_complete(supervised())
+    try:
+        snapshot = loop.run_until_complete(supervised())
+    finally:
+        interruptions.remove(loop)
     caught = interruptions.signal
     return snapshot, None if caught is None else 128 + caught

@@ -2,6 +2,7 @@
 
 import click
 
+from backend_doctor.backends.redis.rights import RIGHTS
 from backend_doctor.backends.sql import quote_identifier, quote_literal
 from backend_doctor.errors import UserError
 
@@ -29,7 +30,6 @@ ACL SETUSER {user} reset {rules}
 #   ACL SETUSER {user} on >PASSWORD
 # and keep it over a restart: ACL SAVE, or the same line in the aclfile.
 """
-REDIS_RULES = "+ping +info +client|list +client|setname"
 
 
 def _redis_name(name: str) -> str:
@@ -42,7 +42,7 @@ def grants_for(kind: str, role: str) -> str:
     """The statements for one kind of backend and a role name of the user's choice."""
     if kind == "postgres":
         return _POSTGRES.format(role=quote_identifier(role), literal=quote_literal(role))
-    return _REDIS.format(user=_redis_name(role), rules=REDIS_RULES)
+    return _REDIS.format(user=_redis_name(role), rules=RIGHTS)
 
 
 @click.command("grants")

@@ -11,7 +11,7 @@ from backend_doctor.demo.treatment import stop_bleeding
 from backend_doctor.errors import UserError
 
 WARM_UP = 2.0
-SUFFER = 2.0
+SUFFER = 3.0
 RECOVERY = 2.0
 
 Say = Callable[[str], None]
@@ -53,10 +53,11 @@ class Course:
         self._judge(examined)
         if self._keep:
             await self._wait_for_interrupt()
-        self._say("healing: first the report's own STOP command, then the repaired code")
         if examined.first is not None:
             effect = await stop_bleeding(self._patient, examined.first)
-            self._say(f"ran it: {effect}" if effect else "it needs none: the repair is enough")
+            if effect:
+                self._say(f"ran the report's own stop command: {effect}")
+        self._say("deploying the repaired code")
 
     def _judge(self, examined: Examined) -> None:
         expected, label = self._illness.exit_code, self._illness.label

@@ -4,8 +4,8 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -30,13 +30,14 @@ class Count(NamedTuple):
 class Load:
     """``rate`` requests a second, spread over the shop's processes at ``addresses``.
 
-    ``hot_product`` makes everybody buy that one; both may be changed at any time.
+    Half of them go to the ``favourite`` (method, path), if there is one; both may be changed
+    at any time.
     """
 
     def __init__(self, rate: float = 15.0) -> None:
         self.addresses: list[str] = []
         self.rate = rate
-        self.hot_product: int | None = None
+        self.favourite: tuple[str, str] | None = None
         self._ok = self._failed = 0
         self._since = time.monotonic()
 
@@ -57,6 +58,25 @@ class Load:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+    @contextmanager
+    def higher(self, rate: float, favourite: tuple[str, str] | None = None) -> Iterator[None]:
+        """Another rate and favourite meanwhile."""
+        former = self.rate, self.favourite
+        self.rate, self.favourite = rate, favourite
+        try:
+            yield
+        finally:
+            self.rate, self.favourite = former
+
+    async def rush(self, visitors: int) -> None:
+        """So many requests to each process at the same moment; they are not counted."""
+        import httpx
+
+        async with httpx.AsyncClient(timeout=REQUEST_SECONDS, trust_env=False) as client:
+            paths = (f"/products/{1 + n % PRODUCTS}/popularity" for n in range(visitors))
+            visits = [client.get(f"{to}{path}") for path in paths for to in self.addresses]
+            await asyncio.gather(*visits, return_exceptions=True)
 
     async def _run(self) -> None:
         import httpx
@@ -87,8 +107,8 @@ class Load:
 
     def _choose(self, number: int) -> tuple[str, str]:
         order, product = random.randint(1, ORDERS), random.randint(1, PRODUCTS)
-        if self.hot_product is not None and number % 2:
-            return "POST", f"/products/{self.hot_product}/sales"
+        if self.favourite is not None and number % 2:
+            return self.favourite
         return (
             ("GET", f"/orders/{order}"),
             ("GET", f"/orders/{order}/invoice"),

@@ -124,6 +124,12 @@ class Patient:
         finally:
             session.terminate()
 
+    async def end_sessions(self, condition: str) -> None:
+        """End the sessions in this state of pg_stat_activity, and wait until they are gone."""
+        query = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE"
+        async with self.session(SUPERUSER, "demo") as session:
+            await session.fetch(f"{query} {condition}")
+
     async def sessions(self, condition: str) -> int:
         """How many of the shop's sessions are in this state of pg_stat_activity."""
         query = f"SELECT count(*) FROM pg_stat_activity WHERE datname = 'shop' AND {condition}"

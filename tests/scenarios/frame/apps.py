@@ -11,8 +11,6 @@ from pathlib import Path
 import asyncpg
 from tests.scenarios.frame.place import ROWS, PostgresPlace
 
-ROOT = Path(__file__).resolve().parents[3]
-
 
 async def browse(place: PostgresPlace, application: str, table: str, pause: float) -> None:
     """Reads one row after the other over one lasting connection, each its own transaction."""
@@ -82,11 +80,15 @@ async def reconnect_for_each_query(place: PostgresPlace, per_second: float) -> N
         await connection.execute(f"SELECT count(*) FROM {names.table} WHERE id < 50")
         await connection.close()
 
-    async with asyncio.TaskGroup() as visits:
+    visits: set[asyncio.Task[None]] = set()
+    try:
         while True:
-            visits.create_task(once())
+            visits = {visit for visit in visits if not visit.done()}
+            visits.add(asyncio.create_task(once()))
             due += 1 / per_second
             await asyncio.sleep(max(0.0, due - time.monotonic()))
+    finally:
+        await asyncio.gather(*visits, return_exceptions=True)
 
 
 async def start_worker(place: PostgresPlace, size: int) -> None:
@@ -100,7 +102,7 @@ async def start_worker(place: PostgresPlace, size: int) -> None:
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        str(ROOT / "tests/scenarios/frame/worker.py"),
+        str(Path(__file__).with_name("worker.py")),
         json.dumps(task),
         stdin=asyncio.subprocess.PIPE,
     )

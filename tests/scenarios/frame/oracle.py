@@ -6,7 +6,7 @@ before the doctor looked and from after, so a true statement lies within them.
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -15,17 +15,19 @@ from redis.asyncio import Redis
 if TYPE_CHECKING:
     from asyncpg import Connection
 
-Seen = str | int | float
-Facts = dict[str, list[Seen]]
+Facts = dict[str, list[Any]]
 
 _SESSIONS = """
 SELECT pid, application_name AS application, usename AS role, state, wait_event_type AS waits,
-       state_change, xact_start, backend_start, clock_timestamp() AS now,
-       extract(epoch FROM clock_timestamp() - state_change)::float8 AS idle_for,
-       extract(epoch FROM clock_timestamp() - xact_start)::float8 AS transaction_age,
+       state_change, query,
+       extract(epoch FROM clock_timestamp() - backend_start)::float8 AS age,
+       extract(epoch FROM clock_timestamp() - state_change)::float8 AS state_age,
        CASE WHEN wait_event_type = 'Lock' THEN pg_blocking_pids(pid) ELSE '{}' END AS blockers,
        (SELECT count(*) FROM pg_locks l
-         WHERE l.pid = a.pid AND l.granted AND l.locktype <> 'virtualxid')::int AS locks
+         WHERE l.pid = a.pid AND l.granted AND l.locktype <> 'virtualxid')::int AS locks,
+       (SELECT min(relation::regclass::text) FROM pg_locks l
+         WHERE l.pid = a.pid AND wait_event_type = 'Lock'
+           AND (NOT l.granted OR l.locktype = 'tuple')) AS wanted
   FROM pg_stat_activity a
  WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
    AND application_name <> 'backend-doctor'
@@ -80,32 +82,49 @@ class PostgresOracle:
         return readings
 
 
-def session_facts(readings: Iterable[Sequence[Row]]) -> Facts:
-    """What any check may say of the sessions, by the name that truth.yaml uses."""
+def session_facts(readings: Sequence[Sequence[Row]]) -> Facts:
+    """What any check may say of the sessions, by the name that truth.yaml uses.
+
+    Stuck is who stood in the same stay of the same state in the first and the last reading.
+    """
+
+    def stays(rows: Sequence[Row]) -> set[tuple[int, object]]:
+        return {(row["pid"], row["state_change"]) for row in rows}
+
     facts: Facts = {}
-    readings = list(readings)
-    moved = {(row["pid"], row["state_change"]) for row in readings[0]} if readings else set()
+    stayed = stays(readings[0]) & stays(readings[-1])
     for rows in readings:
-        idlers = [row for row in rows if (row["state"] or "").startswith("idle in transaction")]
-        waiting = [row for row in rows if row["waits"] == "Lock"]
-        waiters = {row["pid"] for row in waiting}
-        heads = {pid for row in waiting for pid in row["blockers"]} - waiters
-        stuck = [row for row in idlers if (row["pid"], row["state_change"]) in moved]
-        counts = {
-            "used_slots": len(rows),
-            "idle_connections": sum(row["state"] == "idle" for row in rows),
-            "idle_in_transaction": len(idlers),
-            "stuck_in_transaction": len(stuck),
-            "stuck_with_locks": sum(row["locks"] > 0 for row in stuck),
-            "waiting_for_locks": len(waiting),
-        }
-        for name, value in counts.items():
-            facts.setdefault(name, []).append(value)
-        facts.setdefault("stuck_pids", []).extend(row["pid"] for row in stuck)
-        facts.setdefault("lock_heads", []).extend(heads)
-        facts.setdefault("applications", []).extend({row["application"] for row in rows})
-        facts.setdefault("waiting_pids", []).extend(waiters)
+        for name, seen in _reading(rows, stayed).items():
+            facts.setdefault(name, []).extend(seen)
     return facts
+
+
+def _reading(rows: Sequence[Row], stayed: set[tuple[int, object]]) -> Facts:
+    idlers = [row for row in rows if (row["state"] or "").startswith("idle in transaction")]
+    waiting = [row for row in rows if row["waits"] == "Lock"]
+    stuck = [row for row in idlers if (row["pid"], row["state_change"]) in stayed]
+    waiters = {row["pid"] for row in waiting}
+    tables = {row["wanted"] for row in waiting if row["wanted"]}
+    heads = {pid for row in waiting for pid in row["blockers"]} - waiters
+    altering = [row["pid"] for row in waiting if row["query"].startswith("ALTER")]
+    return {
+        "used_slots": [len(rows)],
+        "idle_connections": [sum(row["state"] == "idle" for row in rows)],
+        "idle_in_transaction": [len(idlers)],
+        "pids_in_transaction": [row["pid"] for row in rows if row["state"] != "idle"],
+        "idle_in_transaction_seconds": [row["state_age"] for row in idlers],
+        "stuck_in_transaction": [len(stuck)],
+        "stuck_with_locks": [sum(row["locks"] > 0 for row in stuck)],
+        "stuck_applications": [row["application"] for row in stuck],
+        "stuck_pids": [row["pid"] for row in stuck],
+        "waiting_for_locks": [len(waiting)],
+        "waiting_ddl_pids": altering,
+        "wanted_tables": [*tables, *(f"public.{table}" for table in tables)],
+        "lock_heads": [*heads],
+        "queue_makers": [*heads, *altering],
+        "applications": [*{row["application"] for row in rows}],
+        "new_applications": [*{row["application"] for row in rows if row["age"] < 1}],
+    }
 
 
 def rate_facts(first: Row, last: Row) -> Facts:
@@ -130,19 +149,22 @@ class RedisOracle:
         """Gives the connection back."""
         await self._client.aclose()
 
+    async def clients(self) -> int:
+        """How many clients there are, the oracle's own connection included."""
+        return int((await self._client.info("clients"))["connected_clients"])
+
     async def facts(self) -> Facts:
         """Clients by the numbers of the server itself."""
         clients = await self._client.info("clients")
         stats = await self._client.info("stats")
         rows = await self._client.client_list()
-        names = [row["name"] for row in rows]
+        idle = [row["name"] for row in rows if int(row["idle"]) >= 1]
         facts: Facts = {
             "connected_clients": [int(clients["connected_clients"])],
             "maxclients": [int(clients["maxclients"])],
             "rejected_connections": [int(stats["rejected_connections"])],
-            "client_names": [*names],
-            "largest_group": [max(map(names.count, names))],
-            "idle_clients": [sum(int(row["idle"]) >= 1 for row in rows)],
+            "idle_clients": [len(idle)],
+            "idle_names": idle,
         }
         return facts
 

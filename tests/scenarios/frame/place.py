@@ -1,11 +1,11 @@
 """Where a fault happens: one real server with an application on it, and all that must end."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 from tests.scenarios.frame.names import Names
@@ -16,30 +16,32 @@ from backend_doctor.demo.servers import PostgresServer, RedisServer
 if TYPE_CHECKING:
     from asyncpg import Connection
 
+Session: TypeAlias = "Connection[Any]"
 ROWS = 2000
 
 
 @dataclass(kw_only=True)
 class Place:
-    """A server and what runs against it. ``jobs`` ends it all, last first."""
+    """A server and what runs against it: tasks, and ``jobs`` that end connections."""
 
     names: Names
     random: Random
     seed: int
     jobs: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs something until the fault is undone; a fault of its own is raised then."""
-        task = asyncio.create_task(work)
+        """Runs something until the fault is undone."""
+        self._tasks.append(asyncio.create_task(work))
 
-        async def end() -> None:
-            done = task.done()
+    async def end(self) -> list[str]:
+        """Ends all that runs; returns why tasks had ended before, which none should."""
+        early = [task for task in self._tasks if task.done()]
+        for task in self._tasks:
             task.cancel()
-            outcome = await asyncio.gather(task, return_exceptions=True)
-            if done and isinstance(outcome[0], Exception):
-                raise outcome[0]
-
-        self.jobs.push_async_callback(end)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.jobs.aclose()
+        return [repr(task.exception() or "ended") for task in early]
 
 
 @dataclass(kw_only=True)
@@ -54,7 +56,16 @@ class PostgresPlace(Place):
         """The application's URL."""
         return self.server.url(self.names.role, None, self.names.database)
 
-    async def connect(self, application: str) -> "Connection[Any]":
+    async def refuses(self) -> bool:
+        """Whether an ordinary login is refused for want of a slot."""
+        try:
+            visitor = await asyncpg.connect(self.url())
+        except asyncpg.TooManyConnectionsError:
+            return True
+        await visitor.close()
+        return False
+
+    async def connect(self, application: str) -> Session:
         """A session of the application's role under a name, ended when the fault is undone."""
         settings = {"application_name": application}
         connection = await asyncpg.connect(self.url(), server_settings=settings)
@@ -92,6 +103,3 @@ class RedisPlace(Place):
 
     server: RedisServer
     oracle: RedisOracle
-
-
-Declared = Mapping[str, int]

@@ -1,10 +1,14 @@
-"""The rights with which the doctor looks: what an administrator would grant, nothing more."""
+"""The rights with which the doctor looks: exactly what ``backend-doctor grants`` prints."""
 
+import asyncio
 import secrets
+import shlex
 from dataclasses import dataclass, field
+from typing import cast
 
 import asyncpg
 from redis.asyncio import Redis
+from tests.scenarios.frame.doctor import doctor_command, doctor_environment
 
 from backend_doctor.demo.servers import PostgresServer, RedisServer
 
@@ -17,29 +21,36 @@ class Login:
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12) + "/@%", repr=False)
 
 
+async def _printed(kind: str, login: Login) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *doctor_command("grants", kind, "--role", login.user),
+        stdout=asyncio.subprocess.PIPE,
+        env=doctor_environment(),
+    )
+    output, _ = await process.communicate()
+    if process.returncode != 0 or not output.strip():
+        raise RuntimeError(f"grants {kind} printed nothing, exit {process.returncode}")
+    return output.decode()
+
+
 async def grant_postgres(server: PostgresServer, login: Login) -> None:
-    """Creates the doctor's role; reserved connections where the server knows them."""
+    """Creates the doctor's role as an administrator would who pastes what is printed."""
     connection = await asyncpg.connect(server.admin_url())
     try:
+        await connection.execute(await _printed("postgres", login))
         password = login.password.replace("'", "''")
-        await connection.execute(f"CREATE ROLE \"{login.user}\" LOGIN PASSWORD '{password}'")
-        await connection.execute(f'GRANT pg_monitor TO "{login.user}"')
-        if connection.get_server_version().major >= 16:
-            await connection.execute(f'GRANT pg_use_reserved_connections TO "{login.user}"')
+        await connection.execute(f"ALTER ROLE \"{login.user}\" PASSWORD '{password}'")
     finally:
         await connection.close()
 
 
-REDIS_RULES = (
-    *("+info", "+ping", "+client|list", "+client|setname", "+client|setinfo", "+client|id"),
-    *("+slowlog|get", "+slowlog|len", "+latency|latest", "+latency|histogram", "+memory|stats"),
-    *("+select", "+hello", "+auth"),
-)
-
-
 async def grant_redis(server: RedisServer, login: Login) -> None:
-    """Creates the doctor's ACL user."""
+    """Creates the doctor's ACL user likewise: its commands are the lines without a #."""
+    lines = (await _printed("redis", login)).splitlines()
+    commands = [shlex.split(line) for line in lines if line and not line.startswith("#")]
     async with Redis.from_url(server.admin_url()) as admin:
-        await admin.execute_command(
-            "ACL", "SETUSER", login.user, "on", f">{login.password}", "-@all", *REDIS_RULES
-        )
+        for words in commands:
+            answer = cast("object", await admin.execute_command(*words))  # type: ignore[no-untyped-call]
+            if answer not in (b"OK", True):
+                raise RuntimeError(f"{words} answered {answer!r}")
+        await admin.acl_setuser(login.user, enabled=True, passwords=[f"+{login.password}"])

@@ -1,7 +1,7 @@
 """Who waits for whom: head blockers at the root, waiters beneath."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from backend_doctor.backends.postgres.sessions import Session, Sessions
@@ -90,24 +90,26 @@ def jams(sessions: Sessions) -> list[Jam]:
     Deadlocked circles have no head and end by themselves after deadlock_timeout.
     """
     by_pid = sessions.by_pid()
-    behind: dict[int, dict[int, Session]] = defaultdict(dict)
-
-    def heads(pid: int, seen: frozenset[int]) -> Iterator[int]:
-        blockers = by_pid[pid].blocked_by if pid in by_pid else ()
-        if not blockers:
-            yield pid
-        for blocker in blockers:
-            if blocker not in seen:
-                yield from heads(blocker, seen | {blocker})
-
+    next_to: dict[int, list[Session]] = defaultdict(list)
     for session in sessions.sessions:
-        if session.blocked_by:
-            for head in heads(session.pid, frozenset({session.pid})):
-                behind[head][session.pid] = session
-    found = [
-        Jam(head, by_pid.get(head), _by_wait(waiters.values())) for head, waiters in behind.items()
-    ]
+        for blocker in session.blocked_by:
+            next_to[blocker].append(session)
+    heads = [pid for pid in next_to if pid not in by_pid or not by_pid[pid].blocked_by]
+    found = [Jam(head, by_pid.get(head), _by_wait(_behind(head, next_to))) for head in heads]
     return sorted(found, key=lambda jam: len(jam.waiters), reverse=True)
+
+
+def _behind(head: int, next_to: Mapping[int, list[Session]]) -> Iterable[Session]:
+    """All who wait for the head, directly or through others. Each is visited once: in a queue
+    of n for one row everyone names all before him, which makes 2 ** n ways to the head."""
+    found: dict[int, Session] = {}
+    unvisited = [head]
+    while unvisited:
+        for session in next_to.get(unvisited.pop(), ()):
+            if session.pid not in found:
+                found[session.pid] = session
+                unvisited.append(session.pid)
+    return found.values()
 
 
 def _by_wait(waiters: Iterable[Session]) -> tuple[Session, ...]:

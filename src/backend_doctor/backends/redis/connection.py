@@ -138,7 +138,7 @@ def _transport(driver: "Driver | SocketDriver") -> asyncio.WriteTransport:
 def _tls_options(tls: Tls) -> dict[str, Any]:
     for path in (tls.ca_file, tls.cert_file, tls.key_file):
         if path and not os.access(path, os.R_OK):
-            raise _TlsFileError(f"{path} cannot be read")
+            raise _TlsFileError(f"the certificate or key file {path} cannot be read")
     # libpq: `require` with a CA file verifies, for compatibility
     verified = tls.mode.startswith("verify") or bool(tls.ca_file)
     return {

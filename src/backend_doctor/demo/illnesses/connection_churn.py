@@ -12,17 +12,13 @@ if TYPE_CHECKING:
 LABEL = "connection.churn"
 TITLE = "a handler makes a database engine of its own for every request"
 EXIT_CODE = 1
-RATE = 80.0
-"""Requests a second; a quarter of them make an engine: 20 logins a second."""
+RATE = 40.0
+PAGE = ("GET", "/products/7/popularity")
 
 
 @asynccontextmanager
 async def sick(patient: "Patient") -> AsyncIterator[str]:
     """Traffic rises, and with it the logins."""
-    gentle = patient.load.rate
     async with patient.mistake(Fault.ENGINE_PER_REQUEST):
-        patient.load.rate = RATE
-        try:
-            yield f"{RATE / 4:.0f} requests a second log in to the database anew"
-        finally:
-            patient.load.rate = gentle
+        with patient.load.higher(RATE, PAGE):
+            yield f"{RATE / 2:.0f} requests a second log in to the database anew"

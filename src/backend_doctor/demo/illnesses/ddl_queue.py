@@ -38,8 +38,5 @@ async def sick(patient: "Patient") -> AsyncIterator[str]:
         await patient.until("a queue behind the migration", many_wait)
         yield "a migration waits for a report, and the shop's requests wait for the migration"
     finally:
-        for task in (migration, report):
-            task.cancel()
-        await asyncio.gather(migration, report, return_exceptions=True)
-        async with patient.session() as session:
-            await session.execute("ALTER TABLE orders DROP COLUMN IF EXISTS note")
+        await patient.end_sessions("application_name IN ('monthly-report', 'migration')")
+        await asyncio.gather(migration, report)

@@ -13,21 +13,17 @@ LABEL = "lock.hot_row"
 TITLE = "everybody buys one product, whose row each sale locks for a quarter of a second"
 EXIT_CODE = 2
 RATE = 30.0
+SALE = ("POST", "/products/7/sales")
 WAITING = 3
 
 
 @asynccontextmanager
 async def sick(patient: "Patient") -> AsyncIterator[str]:
     """A flash sale, until the buyers stand in line for the row."""
-    load, gentle = patient.load, patient.load.rate
-
     async def buyers_wait() -> bool:
         return await patient.sessions("wait_event_type = 'Lock'") >= WAITING
 
     async with patient.mistake(Fault.AUDIT_UNDER_LOCK):
-        load.rate, load.hot_product = RATE, 7
-        try:
+        with patient.load.higher(RATE, SALE):
             await patient.until("buyers waiting for one row", buyers_wait)
             yield "half of all requests buy product 7 and wait for its row"
-        finally:
-            load.rate, load.hot_product = gentle, None

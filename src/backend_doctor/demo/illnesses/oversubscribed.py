@@ -14,26 +14,23 @@ LABEL = "fleet.oversubscribed"
 TITLE = "the shop is scaled out: its pools together want more connections than the server has"
 EXIT_CODE = 2
 PROCESSES = 4
-RUSH = 60.0
-"""Requests a second for a moment, so that all pools grow; they do not shrink again."""
+VISITORS = 12
+"""At the same moment, for each process: its pool grows to serve them, and stays large."""
 
 
 @asynccontextmanager
 async def sick(patient: "Patient") -> AsyncIterator[str]:
     """Four processes, a rush, and the slots are taken by connections that idle."""
-    gentle = patient.load.rate
 
     async def slots_are_taken() -> bool:
+        await patient.load.rush(VISITORS)
         return await patient.sessions("usename = 'shop'") >= USABLE_SLOTS
 
     try:
         while len(patient.shops) < PROCESSES:
             await asyncio.to_thread(patient.add_process)
-        patient.load.rate = RUSH
         await patient.until("all slots taken", slots_are_taken)
-        patient.load.rate = gentle
         demand = PROCESSES * (POOL_SIZE + MAX_OVERFLOW)
         yield f"the processes want up to {demand} connections; they can have {USABLE_SLOTS}"
     finally:
-        patient.load.rate = gentle
         await asyncio.to_thread(patient.remove_processes, 1)

@@ -21,9 +21,12 @@ class Faults:
     on: set[Fault] = field(default_factory=set)
     _kept: dict[Fault, list[Callable[[], Awaitable[object]]]] = field(default_factory=dict)
 
-    def keep(self, fault: Fault, close: Callable[[], Awaitable[object]]) -> None:
-        """Hold a session or client, by its closing method, that the faulty code never closes."""
-        self._kept.setdefault(fault, []).append(close)
+    async def keep(self, fault: Fault, close: Callable[[], Awaitable[object]]) -> None:
+        """Hold a session or client, by its closing method, until the mistake is mended."""
+        if fault in self.on:
+            self._kept.setdefault(fault, []).append(close)
+        else:
+            await close()
 
     async def mend(self, fault: Fault) -> None:
         """Stop the mistake and close what it kept, as deploying the repaired code would."""

@@ -75,14 +75,14 @@ class OrderService:
 
     async def _fail_and_keep_session(self, order: int) -> None:
         session = self._sessions()
-        self._faults.keep(Fault.SESSIONS_KEPT, session.invalidate)
         await OrderRepository(session).find(order)
+        await self._faults.keep(Fault.SESSIONS_KEPT, session.invalidate)
         raise InvoiceError("no tax rate for this order")
 
     async def _count_visit_and_keep_client(self, product: int) -> None:
         cache = make_cache(self._settings)
-        self._faults.keep(Fault.CLIENTS_KEPT, cache.aclose)
         await cache.incr(f"visits:{product}")
+        await self._faults.keep(Fault.CLIENTS_KEPT, cache.aclose)
 
     async def _popularity_by_own_engine(self, product: int) -> int:
         engine = make_engine(self._settings, poolclass=NullPool)

@@ -1,0 +1,83 @@
+"""postgres.connection_churn: facts in, findings out."""
+
+import pytest
+from tests.checks.postgres.builders import WINDOW, cause, evidence, looks, run, session
+
+from backend_doctor import Finding, Looks, Status
+from backend_doctor.backends.postgres.counters import ConnectionCounters
+from backend_doctor.backends.postgres.sessions import Sessions
+
+
+def counters(opened: int, ended: int, own: int = 0) -> Looks[ConnectionCounters]:
+    def at(sessions: int, transactions: int, statements: int) -> ConnectionCounters:
+        return ConnectionCounters(
+            sessions=sessions,
+            transactions=transactions,
+            reset_at="",
+            started_at="2026-11-23",
+            own_statements=statements,
+        )
+
+    return Looks(at(1000, 5000, 3), at(1000 + opened, 5000 + ended, 3 + own), WINDOW)
+
+
+def judge(
+    counted: Looks[ConnectionCounters],
+    seen: Looks[Sessions] | None = None,
+    **limits: float,
+) -> Finding:
+    (finding,) = run("connection_churn", counted, seen, **limits)
+    return finding
+
+
+@pytest.mark.parametrize(
+    ("opened", "status"),
+    [(0, "ok"), (49, "ok"), (50, "warning"), (249, "warning"), (250, "critical")],
+)
+def test_thresholds_are_new_sessions_a_second(opened: int, status: str) -> None:
+    finding = judge(counters(opened, opened))
+    assert finding.status is Status(status)
+    assert cause(finding) == ("" if status == "ok" else "connection.churn")
+    assert finding.measures[0].value == opened / WINDOW
+
+
+@pytest.mark.parametrize(("each", "status"), [(5, Status.WARNING), (6, Status.OK)])
+def test_sessions_that_are_used_are_a_growing_pool(each: int, status: Status) -> None:
+    assert judge(counters(60, 60 * each)).status is status
+
+
+def test_the_twin_with_lasting_connections_is_healthy() -> None:
+    assert judge(counters(0, 300)).status is Status.OK
+
+
+def test_our_own_statements_do_not_count() -> None:
+    finding = judge(counters(50, 257, own=7))
+    assert evidence(finding, "transactions_per_session") == 5.0
+
+
+def test_limits_can_be_set() -> None:
+    assert judge(counters(10, 10), warning=2.0).status is Status.WARNING
+    assert judge(counters(10, 10), warning=1.0, critical=2.0).status is Status.CRITICAL
+    assert judge(counters(60, 600), transactions_per_session=10.0).status is Status.WARNING
+
+
+def test_the_application_is_named_by_the_sessions_caught_young() -> None:
+    old = [session(pid, application="steady") for pid in range(11, 20)]
+    first = [*old, session(20, application="reporting", backend_age=0.2)]
+    last = [*old, session(21, application="reporting", backend_age=0.1)]
+    finding = judge(counters(60, 60), looks(last, first))
+    assert evidence(finding, "application") == "reporting"
+    assert [(s.kind, s.value) for s in finding.subjects] == [("application", "reporting")]
+    assert "2 of 2" in finding.evidence[-1].text
+
+
+def test_a_session_seen_in_both_looks_is_counted_once() -> None:
+    young = [session(20, application="reporting", backend_age=1.0)]
+    assert "1 of 1" in judge(counters(60, 60), looks(young)).evidence[-1].text
+
+
+@pytest.mark.parametrize("seen", [None, looks([session(11)])], ids=["not seen", "all old"])
+def test_without_a_young_session_no_application_is_named(seen: Looks[Sessions] | None) -> None:
+    finding = judge(counters(60, 60), seen)
+    assert cause(finding) == "connection.churn"
+    assert finding.subjects == ()

@@ -1,0 +1,330 @@
+"""Whatever goes wrong: the right cause, in time, and the other targets are none the worse."""
+
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.safety.client import Client, wait_until
+from tests.safety.tool import Ran, check, ended, spawn
+from tests.servers.listener import BannerServer, Listener
+from tests.servers.proxy import FaultProxy, Mode
+
+from backend_doctor.demo.servers import PostgresServer, RedisServer
+from backend_doctor.demo.servers.process import free_port
+
+_CONNECT = 1.5
+_TIMING = ("--connect-timeout", str(_CONNECT), "--window", "0.3", "--deadline", "5")
+_START_UP = 1.5  # of the interpreter and its imports, on a busy machine
+
+
+class Kind:
+    """A backend under test: a real, healthy server and how its URLs look."""
+
+    def __init__(self, name: str, server: PostgresServer | RedisServer) -> None:
+        self.name, self.server = name, server
+        self.healthy = server.admin_url()
+        self.checks = f"{name}.reachability"
+
+    def url(self, port: int, host: str = "127.0.0.1") -> str:
+        return f"postgresql://postgres@{host}:{port}/postgres" if self.name == "postgres" else (
+            f"redis://{host}:{port}/0"
+        )
+
+
+@pytest.fixture(params=["postgres", "redis"])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    server = request.getfixturevalue("postgres15" if request.param == "postgres" else "valkey")
+    return Kind(request.param, server)
+
+
+@pytest.fixture
+def proxy(kind: Kind) -> Iterator[FaultProxy]:
+    with FaultProxy(kind.server.port) as proxy:
+        yield proxy
+
+
+def examined(kind: Kind, bad: str, port: int) -> Ran:
+    """A run on a broken target and a healthy one of the same kind."""
+    ran = check(*_TIMING, BAD=bad, GOOD=kind.healthy)
+    assert ran.code == 2, ran.out
+    assert ran.report["run"]["seconds"] <= _CONNECT + 1
+    assert ran.seconds <= _CONNECT + 1 + _START_UP
+    assert {f["status"] for f in ran.findings(kind.server.port)} == {"ok"}
+    assert ran.target(kind.server.port)["seconds"] <= 1
+    assert ran.finding(kind.checks, port)["status"] == "critical"
+    assert ran.report["summary"]["roots"] == 1, "what a failed login blinds folds beneath it"
+    return ran
+
+
+def test_nothing_listens(kind: Kind) -> None:
+    port = free_port()
+    ran = examined(kind, kind.url(port), port)
+    assert ran.causes(port) == {"reach.refused"}
+    assert ran.target(port)["seconds"] < 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "amount", "cause"),
+    [
+        (Mode.RESET, 0, "reach.other"),
+        (Mode.CUT, 0, "reach.other"),
+        (Mode.RESET, 3, "reach.other"),
+        (Mode.CUT, 3, "reach.other"),
+        (Mode.BLACK_HOLE, 0, "reach.timed_out"),
+        (Mode.HALF_OPEN, 0, "reach.timed_out"),
+        (Mode.HALF_OPEN, 3, "reach.timed_out"),
+        (Mode.SLOW, 4, "reach.timed_out"),
+        (Mode.GARBAGE, 0, "reach.wrong_protocol"),
+    ],
+)
+def test_a_login_that_breaks(
+    mode: Mode, amount: int, cause: str, kind: Kind, proxy: FaultProxy
+) -> None:
+    proxy.switch(mode, amount)
+    ran = examined(kind, kind.url(proxy.port), proxy.port)
+    assert ran.causes(proxy.port) == {cause}
+
+
+@pytest.mark.parametrize("protocol", ["ssh", "http", "amqp", "mysql", "redis", "postgres"])
+def test_another_protocol_on_the_port(
+    protocol: str, kind: Kind, request: pytest.FixtureRequest
+) -> None:
+    if protocol == kind.name:
+        return
+    name = {"ssh": "SSH", "http": "HTTP", "amqp": "AMQP", "mysql": "MySQL"}.get(protocol)
+    if name is None:
+        other = request.getfixturevalue("postgres15" if protocol == "postgres" else "valkey")
+        name = "PostgreSQL" if protocol == "postgres" else "Redis"
+        ran = examined(kind, kind.url(other.port), other.port)
+        port = other.port
+    else:
+        with BannerServer(protocol) as banner:
+            ran, port = examined(kind, kind.url(banner.port), banner.port), banner.port
+    assert ran.causes(port) == {"reach.wrong_protocol"}
+    assert ran.finding(kind.checks, port)["summary"].startswith(f"{name} answers at")
+
+
+def test_an_unknown_name(kind: Kind) -> None:
+    ran = examined(kind, kind.url(5999, "no-such-host.invalid"), 5999)
+    assert ran.causes(5999) == {"reach.name_unknown"}
+
+
+def test_silence_between_the_looks(kind: Kind, proxy: FaultProxy) -> None:
+    process, started = begun(kind, proxy, "--window", "1.2", "--deadline", "8")
+    time.sleep(0.4)
+    proxy.switch(Mode.BLACK_HOLE)
+    ran = ended(process, started)
+    lost_midway(kind, ran, 8)
+
+
+@pytest.mark.parametrize("mode", [Mode.RESET, Mode.CUT, Mode.GARBAGE])
+def test_an_end_between_the_looks(mode: Mode, kind: Kind, proxy: FaultProxy) -> None:
+    process, started = begun(kind, proxy, "--window", "1.2", "--deadline", "8")
+    time.sleep(0.4)
+    proxy.switch(mode)
+    ran = ended(process, started)
+    lost_midway(kind, ran, 8)
+
+
+def begun(
+    kind: Kind, proxy: FaultProxy, *arguments: str
+) -> tuple[subprocess.Popen[str], float]:
+    """A run through the proxy that has logged in."""
+    started = time.monotonic()
+    process = spawn(
+        "check", "--format", "json", "env:BAD", "env:GOOD", *arguments,
+        BAD=kind.url(proxy.port), GOOD=kind.healthy,
+    )  # fmt: skip
+    assert wait_until(lambda: proxy.accepted)
+    return process, started
+
+
+def lost_midway(kind: Kind, ran: Ran, deadline: float) -> None:
+    """What was seen before is kept, the rest is unknown; the other target is untouched."""
+    bad = next(t for t in ran.report["targets"] if f":{kind.server.port}/" not in t["address"])
+    port = int(re.findall(r":(\d+)", bad["address"])[0])
+    assert ran.code == 3, ran.out
+    assert ran.report["run"]["seconds"] <= deadline
+    assert ran.finding(kind.checks, port)["status"] == "ok"
+    statuses = {f["status"] for f in ran.findings(port)}
+    assert statuses == {"ok", "unknown"}, "never ok when blind"
+    assert {f["status"] for f in ran.findings(kind.server.port)} == {"ok"}
+
+
+def test_a_server_killed_midway(make_postgres: Callable[..., PostgresServer]) -> None:
+    server = make_postgres(15)
+    started = time.monotonic()
+    process = spawn("check", "--format", "json", "env:DB", "--window", "1", DB=server.admin_url())
+    with Client(server.admin_url()) as oracle:
+        assert wait_until(
+            lambda: oracle.ask(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'backend-doctor'"
+                " AND state = 'idle' AND query LIKE '%pg_locks%'"
+            )
+        )
+    server.restart(immediate=True)
+    ran = ended(process, started)
+    assert ran.code == 3
+    assert ran.seconds <= 5
+    assert ran.finding("postgres.reachability")["status"] == "ok"
+    unknown = [f["summary"] for f in ran.findings() if f["status"] == "unknown"]
+    assert unknown
+    assert all("lost" in summary or "given up" in summary for summary in unknown), unknown
+
+
+def test_a_wrong_password_is_tried_once(make_postgres: Callable[..., PostgresServer]) -> None:
+    server = make_postgres(15, password="right", settings=_with_tls())
+    _certificate(server.data)
+    server.restart()
+    for mode in ("disable", "allow", "prefer", "require"):
+        before = server.log().count("password authentication failed")
+        ran = check(*_TIMING, DB=f"{server.url(password='wrong')}?sslmode={mode}")
+        assert ran.code == 2
+        assert ran.causes() == {"reach.login"}
+        assert server.log().count("password authentication failed") == before + 1
+    assert check(*_TIMING, DB=f"{server.admin_url()}?sslmode=require").code == 0
+    verified = check(*_TIMING, DB=f"{server.admin_url()}?sslmode=verify-full")
+    assert verified.causes() == {"reach.tls"}
+    assert "self-signed certificate" in verified.out
+
+
+def _with_tls() -> dict[str, str | int]:
+    return {"log_connections": "on"}
+
+
+def _certificate(data: Path) -> None:
+    """A certificate of the server's own making; TLS is on from the next start."""
+    names = data / "server.crt", data / "server.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "2", "-subj", "/CN=db.example",
+         "-out", str(names[0]), "-keyout", str(names[1])],
+        check=True, capture_output=True, timeout=20,
+    )  # fmt: skip
+    owner = data.stat()
+    for name in names:
+        name.chmod(0o600)
+        import os
+
+        os.chown(name, owner.st_uid, owner.st_gid)
+    (data / "postgresql.auto.conf").write_text("ssl = on\n")
+
+
+def test_tls_demanded_of_a_server_without(postgres15: PostgresServer) -> None:
+    ran = check(*_TIMING, DB=f"{postgres15.admin_url()}?sslmode=require")
+    assert ran.code == 2
+    assert ran.causes() == {"reach.tls"}
+
+
+def test_a_wrong_redis_password_is_tried_once(make_redis: Callable[..., RedisServer]) -> None:
+    server = make_redis(password="right")
+    ran = check(*_TIMING, DB=server.url(password="wrong"))
+    assert ran.code == 2
+    assert ran.causes() == {"reach.login"}
+
+
+def test_a_missing_database(postgres15: PostgresServer) -> None:
+    ran = check(*_TIMING, DB=postgres15.url(database="nowhere"))
+    assert ran.code == 2
+    assert ran.causes() == {"reach.login"}
+    assert 'database "nowhere" does not exist' in ran.finding("postgres.reachability")["summary"]
+
+
+def test_a_database_that_this_role_may_not_enter(postgres15: PostgresServer) -> None:
+    with Client(postgres15.admin_url()) as admin:
+        admin.do("CREATE ROLE visitor LOGIN")
+        admin.do("CREATE DATABASE closed")
+        admin.do("REVOKE CONNECT ON DATABASE closed FROM public")
+        try:
+            ran = check(*_TIMING, DB=postgres15.url("visitor", database="closed"))
+        finally:
+            admin.do("DROP DATABASE closed")
+            admin.do("DROP ROLE visitor")
+    assert ran.code == 2
+    assert ran.causes() == {"reach.rights"}
+
+
+def test_a_server_in_recovery_that_takes_no_clients(
+    make_postgres: Callable[..., PostgresServer],
+) -> None:
+    server = make_postgres(15)
+    server.settings |= {"hot_standby": "off", "restore_command": "false"}
+    (server.data / "standby.signal").touch(0o644)
+    owner = server.data.stat()
+    import os
+
+    os.chown(server.data / "standby.signal", owner.st_uid, owner.st_gid)
+    server._ready = lambda: "entering standby mode" in server._log_since_start()  # type: ignore[method-assign]
+    server.restart()
+    ran = check(*_TIMING, DB=server.admin_url())
+    assert ran.code == 2
+    assert ran.causes() == {"reach.starting"}
+
+
+def test_a_full_server(make_postgres: Callable[..., PostgresServer]) -> None:
+    settings = {"max_connections": 4, "superuser_reserved_connections": 1}
+    server = make_postgres(15, settings=settings)
+    with Client(server.admin_url()) as admin:
+        admin.do("CREATE ROLE doctor LOGIN IN ROLE pg_monitor")
+        with Client(server.admin_url()), Client(server.admin_url()):
+            ran = check(*_TIMING, DB=server.url("doctor"))
+    assert ran.code == 2
+    assert "reach.full" in ran.causes()
+
+
+def test_a_role_that_cannot_see_is_told_the_grant(postgres15: PostgresServer) -> None:
+    with Client(postgres15.admin_url()) as admin:
+        admin.do('CREATE ROLE "we""ird; DROP" LOGIN')
+        try:
+            blind = check(*_TIMING, DB=postgres15.url('we"ird; DROP'))
+            grants = {r["command"] for f in blind.findings() for r in f["remedies"]}
+            admin.do("; ".join(grants))
+            seeing = check(*_TIMING, DB=postgres15.url('we"ird; DROP'))
+        finally:
+            admin.do('DROP ROLE "we""ird; DROP"')
+    assert blind.code == 3
+    assert grants == {'GRANT pg_monitor TO "we""ird; DROP";'}
+    assert blind.finding("postgres.idle_in_transaction")["status"] == "unknown"
+    assert blind.finding("postgres.lock_waits")["status"] == "unknown"
+    assert seeing.code == 0
+
+
+def test_a_fact_that_takes_too_long_is_given_up(postgres15: PostgresServer, tmp_path: Path) -> None:
+    folder = tmp_path / "postgres"
+    folder.mkdir()
+    (folder / "slow.py").write_text(
+        "from collections.abc import Iterator\n"
+        "from typing import Self\n"
+        "from backend_doctor import Fact, Finding, Status, check\n"
+        "from backend_doctor.backends.postgres.connection import PostgresConnection\n\n\n"
+        "class Nap(Fact, frozen=True):\n"
+        "    @classmethod\n"
+        "    async def collect(cls, db: PostgresConnection) -> Self:\n"
+        "        await db.fetch('SELECT pg_sleep(20)')\n"
+        "        return cls()\n\n\n"
+        "@check\n"
+        "def slow(nap: Nap) -> Iterator[Finding]:\n"
+        '    """Sleeps."""\n'
+        "    yield Finding(status=Status.OK, summary='slept')\n"
+    )
+    ran = check("--window", "0.3", "--checks", str(tmp_path), DB=postgres15.admin_url())
+    assert ran.code == 3
+    assert ran.seconds <= 5
+    assert "statement_timeout of 2 s" in ran.finding("postgres.slow")["summary"]
+    rest = {f["status"] for f in ran.findings() if f["check"] != "postgres.slow"}
+    assert rest == {"ok"}
+
+
+def test_many_dead_targets_take_no_longer_than_one(postgres15: PostgresServer) -> None:
+    with Listener() as silent:
+        dead = {
+            f"DEAD{number}": f"postgresql://u{number}@{silent.host}:{silent.port}/d"
+            for number in range(12)
+        }
+        ran = check(*_TIMING, **dead, GOOD=postgres15.admin_url())
+    assert ran.code == 2
+    assert ran.report["run"]["seconds"] <= _CONNECT + 1
+    assert {f["status"] for f in ran.findings(postgres15.port)} == {"ok"}

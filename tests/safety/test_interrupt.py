@@ -1,0 +1,198 @@
+"""SIGINT and SIGTERM, whenever they come: out within 2 s, what was seen is told, nothing stays."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from tests.safety.client import Client, wait_until
+from tests.safety.tool import Ran, ended, spawn
+from tests.servers.proxy import FaultProxy, Mode
+
+from backend_doctor.demo.servers import PostgresServer
+
+_LEAVE_WITHIN = 2.0
+_HUNG_RESOLVER = """
+import socket, time
+resolve = socket.getaddrinfo
+def getaddrinfo(host, *rest, **more):
+    if host in ("nowhere.example", b"nowhere.example"):
+        time.sleep(60)
+    return resolve(host, *rest, **more)
+socket.getaddrinfo = getaddrinfo
+"""
+
+
+@pytest.fixture
+def oracle(postgres15: PostgresServer) -> Iterator[Client]:
+    with Client(postgres15.admin_url()) as client:
+        yield client
+
+
+@pytest.fixture
+def role(oracle: Client) -> Iterator[Callable[[int], str]]:
+    """A role for each run, so that its session can be told from the others'."""
+    made = []
+
+    def make(number: int) -> str:
+        made.append(f"interrupted{number}")
+        oracle.do(f"CREATE ROLE {made[-1]} LOGIN IN ROLE pg_monitor")
+        return made[-1]
+
+    yield make
+    for name in made:
+        oracle.do(f"DROP ROLE {name}")
+
+
+def started(*arguments: str, **variables: str) -> subprocess.Popen[str]:
+    targets = [f"env:{name}" for name in variables if name != "PYTHONPATH"]
+    return spawn("check", "--format", "json", *targets, *arguments, **variables)
+
+
+def stopped(process: subprocess.Popen[str], number: signal.Signals) -> Ran:
+    """Sends the signal and waits; the seconds count from the signal."""
+    at = time.monotonic()
+    process.send_signal(number)
+    ran = ended(process, at)
+    assert ran.seconds <= _LEAVE_WITHIN
+    return ran
+
+
+def sessions(oracle: Client, user: str) -> int:
+    count: int = oracle.ask("SELECT count(*) FROM pg_stat_activity WHERE usename = $1", user)
+    return count
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_at_any_point_of_a_run(
+    number: signal.Signals,
+    postgres15: PostgresServer,
+    oracle: Client,
+    role: Callable[[int], str],
+) -> None:
+    for point in range(8):
+        user = role(point)
+        process = started("--window", "0.8", DB=postgres15.url(user))
+        time.sleep(0.25 + point * 0.15)
+        ran = stopped(process, number)
+        assert wait_until(lambda user=user: sessions(oracle, user) == 0, 1)
+        if ran.code == 128 + number and ran.out:
+            assert ran.report["run"]["interrupted"] == number.name
+        else:
+            # before the run began, or after it had ended
+            assert ran.code in (0, 128 + number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_between_the_looks_what_was_seen_is_told(
+    number: signal.Signals, postgres15: PostgresServer, oracle: Client, role: Callable[[int], str]
+) -> None:
+    user = role(0)
+    process = started("--window", "20", DB=postgres15.url(user))
+    assert wait_until(lambda: sessions(oracle, user) == 1)
+    time.sleep(0.5)
+    ran = stopped(process, number)
+    assert ran.code == 128 + number
+    assert ran.report["run"]["interrupted"] == number.name
+    assert ran.report["status"] != "ok"
+    assert ran.report["exit_code"] == 128 + number
+    assert ran.finding("postgres.reachability")["status"] == "ok"
+    assert wait_until(lambda: sessions(oracle, user) == 0, 1)
+
+
+def test_other_formats_say_that_the_run_was_cut_short(
+    postgres15: PostgresServer, oracle: Client, role: Callable[[int], str]
+) -> None:
+    told = {
+        "text": "interrupted",
+        "nagios": "interrupted",
+        "prometheus": "backend_doctor_last_success_timestamp_seconds 0.0",
+    }
+    for number, (format, words) in enumerate(told.items()):
+        user = role(number)
+        process = started("--window", "20", "--format", format, DB=postgres15.url(user))
+        assert wait_until(lambda user=user: sessions(oracle, user) == 1)
+        ran = stopped(process, signal.SIGTERM)
+        assert ran.code == 128 + signal.SIGTERM
+        assert words in ran.out.lower()
+
+
+def test_while_connecting_to_a_black_hole(postgres15: PostgresServer) -> None:
+    with FaultProxy(postgres15.port) as proxy:
+        proxy.switch(Mode.BLACK_HOLE)
+        process = started("--connect-timeout", "30", DB=_through(proxy))
+        assert wait_until(lambda: proxy.accepted)
+        ran = stopped(process, signal.SIGINT)
+    assert ran.code == 130
+    assert ran.report["run"]["interrupted"] == "SIGINT"
+
+
+@pytest.mark.parametrize("mode", [Mode.BLACK_HOLE, Mode.HALF_OPEN])
+def test_with_a_server_that_no_longer_answers(
+    mode: Mode, postgres15: PostgresServer, oracle: Client, role: Callable[[int], str]
+) -> None:
+    user = role(0)
+    with FaultProxy(postgres15.port) as proxy:
+        process = started("--window", "0.5", DB=_through(proxy, user))
+        assert wait_until(lambda: sessions(oracle, user) == 1)
+        proxy.switch(mode)
+        time.sleep(1.0)
+        ran = stopped(process, signal.SIGTERM)
+        assert ran.code == 143
+        assert wait_until(lambda: sessions(oracle, user) == 0, 1)
+
+
+def test_while_a_name_is_being_resolved(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_HUNG_RESOLVER)
+    process = started(
+        "--connect-timeout", "30", PYTHONPATH=str(tmp_path), DB="postgresql://u@nowhere.example/d"
+    )
+    time.sleep(1.2)
+    ran = stopped(process, signal.SIGINT)
+    assert ran.code == 130
+    assert ran.report["run"]["interrupted"] == "SIGINT"
+
+
+def test_a_hung_name_does_not_outlive_the_connect_limit(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_HUNG_RESOLVER)
+    at = time.monotonic()
+    process = started(
+        "--connect-timeout", "1", PYTHONPATH=str(tmp_path), DB="postgresql://u@nowhere.example/d"
+    )
+    ran = ended(process, at)
+    assert ran.code == 2
+    assert ran.seconds <= 3
+    assert ran.causes() == {"reach.timed_out"}
+
+
+def test_during_the_verdict(postgres15: PostgresServer, tmp_path: Path) -> None:
+    folder = tmp_path / "postgres"
+    folder.mkdir()
+    (folder / "endless.py").write_text(
+        "import sys\n"
+        "from collections.abc import Iterator\n"
+        "from backend_doctor import Finding, Login, check\n\n\n"
+        "@check\n"
+        "def endless(login: Login) -> Iterator[Finding]:\n"
+        '    """Never comes to an end."""\n'
+        "    print('judging', file=sys.stderr, flush=True)\n"
+        "    while True:\n"
+        "        pass\n"
+        "    yield\n"
+    )
+    with ExitStack() as stack:
+        process = started(
+            "--window", "0", "--checks", str(tmp_path), DB=postgres15.admin_url()
+        )
+        stack.callback(process.kill)
+        assert process.stderr is not None
+        assert process.stderr.readline() == "judging\n"
+        ran = stopped(process, signal.SIGINT)
+    assert ran.code == 130
+
+
+def _through(proxy: FaultProxy, user: str = "postgres") -> str:
+    return f"postgresql://{user}@{proxy.host}:{proxy.port}/postgres"

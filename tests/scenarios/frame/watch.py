@@ -1,0 +1,144 @@
+"""One placement on its server: inject, let the oracle look before and after, undo."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from tests.scenarios.frame.apps import background
+from tests.scenarios.frame.fault import PostgresFault, RedisFault
+from tests.scenarios.frame.oracle import Facts, Row, merged, rate_facts, session_facts
+from tests.scenarios.frame.place import PostgresPlace, RedisPlace
+from tests.scenarios.frame.rights import Login, grant_postgres, grant_redis
+
+
+class Watch(Protocol):
+    """What the stage does with a placement, whatever its kind."""
+
+    async def prepare(self) -> None:
+        """Furnishes the server and grants the doctor its rights."""
+
+    async def inject(self) -> None:
+        """Puts background load on, then the fault or its twin."""
+
+    async def look(self) -> Facts:
+        """The oracle's fresh look, which lasts about a second."""
+
+    async def step_aside(self) -> None:
+        """Gives the oracle's connection back, where the fault does not need it."""
+
+    async def look_again(self) -> Facts:
+        """All that the oracle saw since its last fresh look."""
+
+    def missing(self, facts: Facts) -> list[str]:
+        """What should be there and is not."""
+
+    def blind(self) -> bool:
+        """Whether the doctor finds no free connection."""
+
+    def configuration(self) -> Mapping[str, Any]:
+        """The backend's entry in the doctor's configuration, workers included."""
+
+    async def undo(self) -> list[str]:
+        """Ends the fault and all that runs but the oracle; returns what had ended too early."""
+
+    async def undone(self) -> bool:
+        """Whether the oracle sees none of the application left."""
+
+
+class PostgresWatch:
+    """A placement on PostgreSQL."""
+
+    def __init__(self, fault: PostgresFault, place: PostgresPlace, twin: bool) -> None:
+        self._fault, self._place, self._twin = fault, place, twin
+        self._login = Login()
+        self._first: Row = {}
+        self._before: list[Sequence[Row]] = []
+
+    async def prepare(self) -> None:
+        await self._place.furnish()
+        await grant_postgres(self._place.server, self._login)
+
+    async def inject(self) -> None:
+        place, fault = self._place, self._fault
+        background(place, fault.background, place.names.quiet_table)
+        await (fault.inject_twin if self._twin else fault.inject)(place)
+
+    async def look(self) -> Facts:
+        self._first = await self._place.oracle.server()
+        self._before = await self._place.oracle.look()
+        return await self._facts(self._before)
+
+    async def step_aside(self) -> None:
+        await self._place.oracle.leave()
+
+    async def look_again(self) -> Facts:
+        return await self._facts([*self._before, *await self._place.oracle.look()])
+
+    async def _facts(self, readings: Sequence[Sequence[Row]]) -> Facts:
+        last = await self._place.oracle.server()
+        refused: Facts = {"login_refused": [int(await self._place.refuses())]}
+        declared: Facts = {"declared_connections": [self._declared()]}
+        return merged(session_facts(readings), rate_facts(self._first, last), refused, declared)
+
+    def _declared(self) -> int:
+        declares = self._fault.declares(self._place, self._twin)
+        return declares.get("workers", 1) * declares["pool_size"]
+
+    def missing(self, facts: Facts) -> list[str]:
+        return self._fault.missing(self._place, facts, self._twin)
+
+    def blind(self) -> bool:
+        return not self._twin and self._fault.blind(self._place)
+
+    def configuration(self) -> Mapping[str, Any]:
+        place, login = self._place, self._login
+        url = place.server.url(login.user, login.password, place.names.database)
+        return {"url": url, **self._fault.declares(place, self._twin)}
+
+    async def undo(self) -> list[str]:
+        return await self._place.end()
+
+    async def undone(self) -> bool:
+        return not await self._place.oracle.sessions()
+
+
+class RedisWatch:
+    """A placement on Redis."""
+
+    def __init__(self, fault: RedisFault, place: RedisPlace, twin: bool) -> None:
+        self._fault, self._place, self._twin = fault, place, twin
+        self._login = Login()
+        self._before: Facts = {}
+
+    async def prepare(self) -> None:
+        await grant_redis(self._place.server, self._login)
+
+    async def inject(self) -> None:
+        await (self._fault.inject_twin if self._twin else self._fault.inject)(self._place)
+
+    async def look(self) -> Facts:
+        self._before = await self._place.oracle.facts()
+        return self._before
+
+    async def step_aside(self) -> None:
+        if not self.blind():
+            await self._place.oracle.leave()
+
+    async def look_again(self) -> Facts:
+        return merged(self._before, await self._place.oracle.facts())
+
+    def missing(self, facts: Facts) -> list[str]:
+        return self._fault.missing(self._place, facts, self._twin)
+
+    def blind(self) -> bool:
+        return not self._twin and self._fault.blind(self._place)
+
+    def configuration(self) -> Mapping[str, Any]:
+        place, login = self._place, self._login
+        url = place.server.url(login.user, login.password)
+        return {"url": url, **self._fault.declares(place, self._twin)}
+
+    async def undo(self) -> list[str]:
+        return await self._place.end()
+
+    async def undone(self) -> bool:
+        return await self._place.oracle.clients() == 1
