@@ -1,5 +1,6 @@
 """Real servers for all tests; nothing that already runs on the machine is used."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -83,3 +84,11 @@ def make_pgbouncer(servers: ExitStack) -> Callable[..., PgBouncer]:
         return servers.enter_context(PgBouncer(upstream, **options))
 
     return make
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A skipped test is a failure in continuous integration: every server can be had there."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

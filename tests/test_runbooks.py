@@ -13,9 +13,7 @@ from backend_doctor.cli import _COMMANDS
 from backend_doctor.demo.servers import PostgresServer
 from backend_doctor.registry import load_checks
 
-PAGES = {
-    check.id: check.runbook for check in load_checks(plugins=False).values() if check.runbook
-}
+PAGES = {check.id: check.runbook for check in load_checks(plugins=False).values() if check.runbook}
 CHANGES = "-- changes state"
 
 

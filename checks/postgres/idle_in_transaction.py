@@ -1,3 +1,4 @@
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -50,8 +51,23 @@ def _stuck(sessions: Looks[Sessions], idle_seconds: float) -> list[list[Session]
             and session.same_stay(earlier)
             and session.application not in _EXEMPT
         ):
-            groups[session.holder, session.user].append(session)
+            groups[_family(session), session.user].append(session)
     return sorted(groups.values(), key=len, reverse=True)
+
+
+def _family(session: Session) -> str:
+    """The application without the number that tells its processes apart (web-1, web-2)."""
+    return re.sub(r"[-_:#/ ]*\d+$", "", session.application) or session.holder
+
+
+def _holders(group: Sequence[Session]) -> list[str]:
+    return list(dict.fromkeys(session.holder for session in group))
+
+
+def _names(group: Sequence[Session]) -> str:
+    names = _holders(group)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def _waiters(group: Sequence[Session], sessions: Sessions) -> int:
@@ -76,7 +92,7 @@ def _evidence(
     yield Evidence(
         key="sessions_idle_in_transaction",
         value=len(group),
-        text=f"{len(group)} sessions of {first.holder}, role {first.user}, stayed idle in "
+        text=f"{len(group)} sessions of {_names(group)}, role {first.user}, stayed idle in "
         f"transaction over both looks, {sessions.seconds:.1f} s apart{spell}{pool}",
         source="pg_stat_activity.state_change" if ages else source,
     )
@@ -111,14 +127,14 @@ def _remedies(group: Sequence[Session], sessions: Sessions) -> tuple[Remedy, ...
         end_sessions(
             group,
             sessions.taken_at,
-            effect=f"ends {count} sessions of {first.holder}, if they still idle; what they had "
+            effect=f"ends {count} sessions of {_names(group)}, if they still idle; what they had "
             "not committed is rolled back",
         ),
         look_at_sessions(group, effect="shows whether they still idle"),
         Remedy(
             step=Step.CURE,
             command="async with session.begin():   # or: async with pool.acquire() as connection:",
-            effect=f"in {first.holder}: a context manager ends the transaction and returns the "
+            effect=f"in {_names(group)}: a context manager ends the transaction and returns the "
             "connection on every path, also when the code raises",
             language="text",
         ),
@@ -141,8 +157,7 @@ def idle_in_transaction(
     """Sessions hold a transaction open and do nothing: connections leak from their pool.
 
     A leak is ``leaked_sessions`` of one application and role, or one process's whole declared
-    pool, or any session for which others wait, that did not move between the looks and idles
-    for ``idle_seconds``. Critical when it fills that pool, blocks others, is older than
+    pool, that did not move between the looks and idles for ``idle_seconds``. Critical when it fills that pool, blocks others, is older than
     ``critical_seconds``, or the server's slots are taken by ``critical_share``.
     """
     fleet = fleet_of(service, instance)
@@ -152,13 +167,13 @@ def idle_in_transaction(
     for group in _stuck(sessions, idle_seconds):
         count, waiters = len(group), _waiters(group, sessions.last)
         fills = bool(fleet.own_pool) and count >= fleet.own_pool
-        if not (count >= leaked_sessions or fills or waiters):
+        if count < leaked_sessions and not fills:
             continue
         leaks += 1
         oldest = max(s.state_age or 0.0 for s in group)
         full = slots.refused or slots.share >= critical_share
         critical = fills or waiters or full or oldest >= critical_seconds
-        holder = group[0].holder
+        holder = _names(group)
         what = "1 session" if count == 1 else f"{count} sessions"
         behind = f"; {waiters} sessions wait for their locks" if waiters else ""
         yield Finding(
@@ -175,7 +190,7 @@ def idle_in_transaction(
             explains=_EXPLAINS,
             subjects=(
                 *(Subject(kind="pid", value=str(s.pid)) for s in group),
-                Subject(kind="application", value=holder),
+                *(Subject(kind="application", value=name) for name in _holders(group)),
                 *((Subject(kind="login", value=instance.address),) if slots.refused else ()),
             ),
             measures=(measure,) if leaks == 1 else (),

@@ -157,7 +157,7 @@ def _finding(jam: Jam, cause: Cause, status: Status, taken_at: str) -> Finding:
 def lock_waits(
     sessions: Looks[Sessions],
     *,
-    warning_seconds: float = 1.0,
+    warning_seconds: float = 3.0,
     critical_seconds: float = 30.0,
     critical_waiters: int = 5,
     hot_row_waiters: int = 3,

@@ -171,8 +171,10 @@ def pool_exhaustion(
     clients = sessions.last.clients if sessions else ()
     spread = Counter(s.state or "other" for s in clients)
     idle, waiting = spread["idle"], [s for s in clients if s.wait_type == "Lock"]
-    bounded = 0 < fleet.demand <= slots.usable and not slots.refused and idle >= slots.used / 2
-    if slots.share < warning or (bounded and slots.used < slots.usable):
+    # a monitor and an administrator may be connected beside the declared pools
+    declared = 0 < fleet.demand <= slots.usable and slots.used <= fleet.demand + 2
+    bounded = declared and not slots.refused and slots.used < slots.usable
+    if slots.share < warning or bounded:
         summary = (
             f"{slots.text}{', and the declared pools cannot ask for more' if bounded else ''}."
         )
@@ -183,7 +185,7 @@ def pool_exhaustion(
         return
     group, before = _same_statement(sessions) if sessions else ([], 0)
     long = any((s.state_age or 0.0) >= slow_seconds for s in group)
-    if sessions and idle >= slots.used / 2 and not bounded:
+    if sessions and idle >= slots.used / 2:
         named = _oversubscribed(sessions.last, slots, fleet, idle)
     elif waiting and len(waiting) >= slots.used / 2:
         named = _blocked(waiting)

@@ -138,7 +138,7 @@ def load_file(path: Path) -> Check:
         if len(marked) != 1 or marked[0].__name__ != path.stem:
             raise TypeError(f"expected one function named {path.stem!r} marked @check")
         return _declare(path, backend, marked[0])
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"{path}: this check cannot be loaded: {type(error).__name__}: {error}\n"
             "Mend the file, or leave its folder out."
@@ -155,9 +155,15 @@ def _plugin_folders() -> Iterator[Path]:
     from importlib.metadata import entry_points
 
     for point in entry_points(group="backend_doctor.checks"):
-        spec = importlib.util.find_spec(point.value)
+        try:
+            spec = importlib.util.find_spec(point.value)
+        except ImportError:
+            spec = None
         if spec is None or not spec.submodule_search_locations:
-            raise UserError(f"entry point {point.name!r}: no package named {point.value!r}")
+            raise UserError(
+                f"entry point {point.name!r} in group backend_doctor.checks: no package named "
+                f"{point.value!r}\nInstall the plugin again, or uninstall it."
+            )
         yield Path(next(iter(spec.submodule_search_locations)))
 
 

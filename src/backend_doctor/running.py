@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -92,28 +93,48 @@ def limits_of(checks: Iterable[Check], configured: Mapping[str, Mapping[str, obj
 
 
 class _Interruptions:
-    """SIGINT and SIGTERM end the run softly; if that takes too long, hard."""
+    """SIGINT, SIGTERM and the deadline end the run softly; if that takes too long, hard."""
 
     def __init__(self, leave: Callable[[int], None]) -> None:
         self.signal: signal.Signals | None = None
         self._leave = leave
+        self._before: dict[signal.Signals, Any] = {}
+        self._late: threading.Timer | None = None
 
-    def install(self, loop: asyncio.AbstractEventLoop, task: "asyncio.Task[Any]") -> None:
+    def install(
+        self, loop: asyncio.AbstractEventLoop, task: "asyncio.Task[Any]", deadline: float
+    ) -> None:
+        # not the loop's own handlers: those never run while a fact blocks the loop
+        def caught(number: int, _: object) -> None:
+            if self.signal is None:
+                self.signal = signal.Signals(number)
+                _after(_LAST_RESORT_SECONDS, self._leave, 128 + number)
+            loop.call_soon_threadsafe(task.cancel)
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._caught, number, task)
+            self._before[number] = signal.signal(number, caught)
+        self._late = _after(deadline + _LAST_RESORT_SECONDS, self._give_up, deadline)
 
-    def remove(self, loop: asyncio.AbstractEventLoop) -> None:
-        """From now on signals end the process as they do by default, a verdict included."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+    def remove(self) -> None:
+        """From now on signals end the process as they did before, a verdict included."""
+        if self._late is not None:
+            self._late.cancel()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
-    def _caught(self, number: signal.Signals, task: "asyncio.Task[Any]") -> None:
-        first, self.signal = self.signal is None, number
-        task.cancel()
-        if first:
-            timer = threading.Timer(_LAST_RESORT_SECONDS, self._leave, (128 + number,))
-            timer.daemon = True
-            timer.start()
+    def _give_up(self, deadline: float) -> None:
+        sys.stderr.write(
+            f"backend-doctor: the run did not end within its deadline of {deadline:g} s: a check "
+            "or fact holds it up. Leave that out with --skip, or allow more with --deadline.\n"
+        )
+        self._leave(3)
+
+
+def _after(seconds: float, do: Callable[[Any], None], argument: object) -> threading.Timer:
+    timer = threading.Timer(seconds, do, (argument,))
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def gather(
@@ -127,7 +148,7 @@ def gather(
     """Looks at everything configured: the snapshot, and the exit code if a signal ended it.
 
     ``leave`` is called with that code from another thread when the process does not end
-    within 1.8 s after the signal.
+    within 1.8 s after the signal or the deadline.
     """
     interruptions = _Interruptions(leave)
     services = declare(configuration)
@@ -141,7 +162,7 @@ def gather(
         engine = Engine(checks, timing)
         task = asyncio.current_task()
         if task is not None:
-            interruptions.install(asyncio.get_running_loop(), task)
+            interruptions.install(asyncio.get_running_loop(), task, timing.deadline)
         try:
             return await engine.gather(
                 services.values(),
@@ -159,6 +180,6 @@ def gather(
     try:
         snapshot = loop.run_until_complete(supervised())
     finally:
-        interruptions.remove(loop)
+        interruptions.remove()
     caught = interruptions.signal
     return snapshot, None if caught is None else 128 + caught

@@ -168,30 +168,74 @@ def test_a_hung_name_does_not_outlive_the_connect_limit(tmp_path: Path) -> None:
     assert ran.causes() == {"reach.timed_out"}
 
 
-def test_during_the_verdict(postgres15: PostgresServer, tmp_path: Path) -> None:
-    folder = tmp_path / "postgres"
-    folder.mkdir()
-    (folder / "endless.py").write_text(
-        "import sys\n"
+def own_check(folder: Path, body: str) -> str:
+    """A folder with the one check ``postgres.own`` that asks for a fact of its own."""
+    (folder / "postgres").mkdir()
+    (folder / "postgres" / "own.py").write_text(
+        "import sys, time\n"
         "from collections.abc import Iterator\n"
-        "from backend_doctor import Finding, Login, check\n\n\n"
-        "@check\n"
-        "def endless(login: Login) -> Iterator[Finding]:\n"
-        '    """Never comes to an end."""\n'
-        "    print('judging', file=sys.stderr, flush=True)\n"
-        "    while True:\n"
-        "        pass\n"
-        "    yield\n"
+        "from typing import Self\n"
+        "from backend_doctor import Fact, Finding, Instance, Status, check\n\n\n" + body
     )
+    return str(folder)
+
+
+_BLOCKS_THE_LOOP = """
+class Nap(Fact, frozen=True):
+    @classmethod
+    async def collect(cls, instance: Instance) -> Self:
+        print('busy', file=sys.stderr, flush=True)
+        time.sleep(60)
+        return cls()
+
+@check
+def own(nap: Nap) -> Iterator[Finding]:
+    "Needs a fact that blocks."
+    yield Finding(status=Status.OK, summary="slept")
+"""
+_NEVER_ENDS = """
+@check
+def own(instance: Instance) -> Iterator[Finding]:
+    "Never comes to an end."
+    print('busy', file=sys.stderr, flush=True)
+    while True:
+        pass
+    yield
+"""
+
+
+@pytest.mark.parametrize("body", [_BLOCKS_THE_LOOP, _NEVER_ENDS], ids=["fact", "check"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_while_code_of_the_users_own_holds_it_up(
+    number: signal.Signals,
+    body: str,
+    postgres15: PostgresServer,
+    oracle: Client,
+    role: Callable[[int], str],
+    tmp_path: Path,
+) -> None:
+    user, folder = role(0), own_check(tmp_path, body)
+    process = started("--window", "0", "--checks", folder, DB=postgres15.url(user))
     with ExitStack() as stack:
-        process = started(
-            "--window", "0", "--checks", str(tmp_path), DB=postgres15.admin_url()
-        )
         stack.callback(process.kill)
         assert process.stderr is not None
-        assert process.stderr.readline() == "judging\n"
-        ran = stopped(process, signal.SIGINT)
-    assert ran.code == 130
+        assert process.stderr.readline() == "busy\n"
+        ran = stopped(process, number)
+    assert ran.code == 128 + number
+    assert wait_until(lambda: sessions(oracle, user) == 0, 1)
+
+
+def test_the_deadline_holds_for_code_that_blocks(
+    postgres15: PostgresServer, tmp_path: Path
+) -> None:
+    folder, at = own_check(tmp_path, _BLOCKS_THE_LOOP), time.monotonic()
+    process = started(
+        "--window", "0", "--deadline", "1", "--checks", folder, DB=postgres15.admin_url()
+    )
+    ran = ended(process, at)
+    assert ran.code == 3
+    assert ran.seconds <= 1 + 2 + 1.5
+    assert "did not end within its deadline of 1 s" in ran.err
 
 
 def _through(proxy: FaultProxy, user: str = "postgres") -> str:

@@ -81,5 +81,5 @@ def judged(part: Part, seen: Seen) -> Row:
         failure=seen.failure,
         seconds=max(0.0, said.seconds - WINDOW) if said else 0.0,
         statements=sum(target["statements"] for target in targets),
-        connections=max((target["connections"] for target in targets), default=0),
+        connections=max([seen.logins, *(target["connections"] for target in targets)]),
     )

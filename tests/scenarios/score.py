@@ -157,7 +157,7 @@ def _evidence(alarmed: Sequence[Finding], one: Expected) -> list[str]:
         if any(fact.given_by(item, one.facts.get(fact.oracle, ())) for item in given)
         else f"{one.backend} {' or '.join(fact.keys)} is not given"
         for fact in one.truth.evidence
-        if not (fact.inside and one.blind)
+        if fact.counts(blind=one.blind)
     ]
 
 

@@ -18,9 +18,9 @@ CONNECTIONS_PER_BACKEND = 1
 class Row:
     """One scenario or twin as it went.
 
-    ``seconds`` beyond the sampling window, ``statements`` and ``connections`` as the report
-    counts them, ``connections`` the most of one backend. ``void`` and ``failure`` as in words;
-    a row with either has no verdict that counts.
+    ``seconds`` beyond the sampling window; ``statements`` as the report counts them;
+    ``connections`` the most to one backend, by the report or by PostgreSQL's own log; ``void``
+    and ``failure`` in words.
     """
 
     id: str

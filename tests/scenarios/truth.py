@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import yaml
@@ -41,12 +41,17 @@ class Fact(Agreement, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Evidence that counts.
 
     ``in_text``: the reading stands in the words of the evidence, whose value is another fact.
-    ``inside``: not to be seen by one whom the server refuses.
+    ``seen``: "inside" is what one whom the server refuses cannot see, "refused" what only he
+    sees.
     """
 
     keys: tuple[str, ...]
     in_text: bool = False
-    inside: bool = False
+    seen: Literal["always", "inside", "refused"] = "always"
+
+    def counts(self, *, blind: bool) -> bool:
+        """Whether it is asked of a doctor whom the server refuses, or lets in."""
+        return self.seen != ("inside" if blind else "refused")
 
     def given_by(self, item: Mapping[str, Any], seen: Sequence[Seen]) -> bool:
         """Whether an item of evidence states this fact, and states it right."""

@@ -23,6 +23,7 @@ C = TypeVar("C")
 # (problem, the server's own code, message) of an error that only this backend's driver knows
 Classify = Callable[[BaseException], tuple[Problem, str, str] | None]
 _PATIENCE = 1.0
+_MAYBE_FOREIGN = (Problem.OTHER, Problem.TLS, Problem.WRONG_PROTOCOL)
 _REFUSALS = {errno.ECONNREFUSED, errno.ENOENT, errno.ENOTSOCK}
 _NO_ROUTE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT}
 
@@ -129,7 +130,7 @@ async def log_in(
     except Exception as error:  # noqa: BLE001 - every failure to log in is an answer
         problem, code, message = explain(error, classify)
         foreign = ""
-        if problem in (Problem.OTHER, Problem.TLS) and "certificate" not in message:
+        if problem in _MAYBE_FOREIGN and "certificate" not in message:
             foreign = await _foreign(endpoint, protocol, limit - took())
         return msgspec.structs.replace(
             failed,

@@ -2,13 +2,16 @@
 
 import re
 
+# Where the text alone does not tell where a literal ends (a backslash before a quote means two
+# things, depending on a setting; comments nest), the rest of the statement is masked with it.
 _LITERALS = re.compile(
     r"""
-      (?P<comment> -- [^\n]* | /\* .*? (?: \*/ | \Z) )
-    | (?P<dollar> \$(?P<tag>[A-Za-z_]\w*)?\$ .*? (?: \$(?P=tag)\$ | \$\$ | \Z) )
-    | (?P<string> [EeBbXxNn]? ' (?: [^'\\] | '' | \\. )* (?: ' | \Z) )
-    | (?P<keep> " (?: [^"] | "" )* (?: " | \Z) | \$\d+ | [A-Za-z_]\w* )
-    | (?P<number> \d+ (?: \.\d* )? (?: [eE][+-]?\d+ )? | \.\d+ )
+      (?P<comment> -- [^\n]* | /\* (?: (?! /\* | \*/ ) . )* (?: \*/ | /\* .* | \Z) )
+    | (?P<dollar> \$(?P<tag>[^\W\d]\w*)?\$ .*? (?: (?(tag) \$(?P=tag)\$ | \$\$) | \Z) )
+    | (?P<escaped> [Ee] ' (?: [^'\\] | '' | \\. )* (?: ' | \\? \Z) )
+    | (?P<string> [BbXxNn]? ' (?: [^'\\] | '' | \\ (?! ') )* (?: ' | \\' .* | \Z) )
+    | (?P<keep> " (?: [^"] | "" )* (?: " | \Z) | \$\d+ | [^\W\d]\w* )
+    | (?P<number> \d [\w.]* (?: (?<= [eE] ) [+-]\d+ )? | \.\d+ )
     """,
     re.VERBOSE | re.DOTALL,
 )

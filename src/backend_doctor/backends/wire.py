@@ -28,6 +28,9 @@ def _name(answer: bytes) -> str:
     for start, protocol in _BANNERS:
         if answer.startswith(start):
             return protocol
+    # a greeting with sequence number 0 and version 10, or an error before it
+    if answer[3:5] in (b"\x00\x0a", b"\x00\xff"):
+        return "MySQL"
     if b"mysql" in answer.lower() or b"mariadb" in answer.lower():
         return "MySQL"
     return ""
@@ -52,16 +55,22 @@ async def _ask(host: str, port: int, question: bytes, seconds: float) -> bytes:
 async def identify(host: str, port: int, *, seconds: float = 1.5) -> str:
     """The protocol that answers at ``host:port``, or "" when it keeps silent.
 
+    "Something unknown" when what comes fits no protocol that we know.
+
     Asks in turn: nothing (servers that greet first), an HTTP HEAD, PostgreSQL's TLS request;
     each on a connection of its own, all within ``seconds``.
     """
+    unknown = ""
     for question, share in ((b"", 0.2), (_HTTP_HEAD, 0.4), (_POSTGRES_TLS_REQUEST, 0.4)):
         answer = await _ask(host, port, question, seconds * share)
         if question is _POSTGRES_TLS_REQUEST and answer in (b"S", b"N"):
             return "PostgreSQL"
         if protocol := _name(answer):
             return protocol
-    return ""
+        # less may be the beginning of anything
+        if len(answer) >= 4:
+            unknown = "Something unknown"
+    return unknown
 
 
 async def identify_in_time(host: str, port: int, *, seconds: float) -> str:

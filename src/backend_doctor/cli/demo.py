@@ -65,7 +65,7 @@ def _need_packages() -> None:
 
 def _play(chosen: Illness, *, keep: bool) -> None:
     from backend_doctor.demo.course import Course
-    from backend_doctor.demo.patient import patient
+    from backend_doctor.demo.patient import admitted
 
     started = time.monotonic()
 
@@ -74,8 +74,8 @@ def _play(chosen: Illness, *, keep: bool) -> None:
 
     with _ended_alike_by_all_signals():
         say("starting PostgreSQL, Valkey and a web shop, all of them small")
-        with patient() as found:
-            asyncio.run(Course(found, chosen, say, keep=keep).run())
+        with admitted() as patient:
+            asyncio.run(Course(patient, chosen, say, keep=keep).run())
         say("everything is stopped and removed")
 
 

@@ -14,9 +14,13 @@ def _entry(check: Check, width: int) -> str:
     if check.causes:
         lines.append(_row("names", ", ".join(check.causes), width))
     if check.limits:
-        limits = ", ".join(f"{limit.name} {limit.default:g}" for limit in check.limits)
+        limits = ", ".join(f"{limit.name} {_plain(limit.default)}" for limit in check.limits)
         lines.append(_row("limits", limits, width))
     return "\n".join(lines)
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else safe_text(str(value))
 
 
 def _row(label: str, text: str, width: int) -> str:

@@ -1,10 +1,12 @@
 """``runbook``: what to do about a finding, offline."""
 
+import sys
 from difflib import get_close_matches
 from pathlib import Path
 
 import click
 
+from backend_doctor.cli.terminal import columns, wants_color
 from backend_doctor.errors import UserError
 from backend_doctor.registry import Check, load_checks
 
@@ -19,6 +21,17 @@ def _found(name: str, checks: dict[str, Check]) -> Check:
     near = get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise UserError(f"no runbook for {name!r}{hint}\nSee them all: backend-doctor runbook")
+
+
+def _print(page: str) -> None:
+    """Rendered where a person reads, as Markdown where a program does."""
+    if not sys.stdout.isatty() or not wants_color("auto"):
+        click.echo(page, nl=False)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console(width=min(columns(), 100)).print(Markdown(page, hyperlinks=False))
 
 
 @click.command("runbook")
@@ -46,4 +59,4 @@ def command(name: str | None, folders: tuple[Path, ...]) -> None:
     check = _found(name, checks)
     if check.runbook is None:
         raise UserError(f"{check.id} has no runbook beside {check.path.parent.parent}")
-    click.echo(check.runbook.read_text(encoding="utf-8"), nl=False)
+    _print(check.runbook.read_text(encoding="utf-8"))

@@ -76,8 +76,8 @@ class Course:
                 f"the check ended with {examined.exit_code} where the shop should be {what}:\n"
                 f"{examined.text}"
             )
-        seconds = time.monotonic() - started
-        self._say(f"{what}: the check ended with 0 after {seconds:.1f} s")
+        seconds, backends = time.monotonic() - started, len(examined.report["targets"])
+        self._say(f"{what}: the check found nothing wrong in {backends} backends ({seconds:.1f} s)")
 
     async def _recover(self) -> None:
         load = self._patient.load

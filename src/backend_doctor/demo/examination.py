@@ -2,16 +2,11 @@
 
 import asyncio
 import json
-import os
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import backend_doctor
-
-# what would lead the drivers or the configuration away from the demo's own servers
-_MISLEADING = ("PG", "BACKEND_DOCTOR", "DATABASE_URL", "REDIS_URL")
+from backend_doctor.demo.command import ENTRY, environment
 
 
 class Examined(NamedTuple):
@@ -38,10 +33,9 @@ async def examine(configuration: Path, *, show: bool) -> Examined:
     """Run the check; ``show`` lets its text report go to standard output as it is."""
     saved = configuration.with_name("report.json")
     saved.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "backend_doctor", "check", "--config", str(configuration)]
-    command += ["-o", f"json={saved}"]
+    command = [*ENTRY, "check", "--config", str(configuration), "-o", f"json={saved}"]
     process = await asyncio.create_subprocess_exec(
-        *command, env=_environment(), stdout=None if show else asyncio.subprocess.PIPE
+        *command, env=environment(), stdout=None if show else asyncio.subprocess.PIPE
     )
     try:
         text, _ = await process.communicate()
@@ -52,10 +46,3 @@ async def examine(configuration: Path, *, show: bool) -> Examined:
             await process.wait()
     report = json.loads(saved.read_text()) if saved.exists() else {}
     return Examined(process.returncode or 0, (text or b"").decode(), report)
-
-
-def _environment() -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(_MISLEADING)}
-    here = str(Path(backend_doctor.__file__).parents[1])
-    path = os.pathsep.join(filter(None, (here, kept.get("PYTHONPATH"))))
-    return {**kept, "PYTHONPATH": path}

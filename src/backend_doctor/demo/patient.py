@@ -5,11 +5,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 
+from backend_doctor.demo.furnishing import DOCTOR, furnish
 from backend_doctor.demo.load import Load
 from backend_doctor.demo.servers import PostgresServer, RedisServer
 from backend_doctor.demo.servers.postgres import SUPERUSER
@@ -34,19 +34,6 @@ SLOTS: dict[str, str | int] = {
     "reserved_connections": 2,
 }
 MAX_CLIENTS = 20
-DOCTOR = "doctor"
-
-_ROLES = """
-CREATE ROLE shop LOGIN PASSWORD '{shop}';
-CREATE ROLE doctor LOGIN PASSWORD '{doctor}' CONNECTION LIMIT 3;
-GRANT pg_monitor, pg_use_reserved_connections TO doctor;
-CREATE DATABASE shop OWNER shop;
-"""
-_DOCTOR_RULE = "doctor on >{password} resetkeys resetchannels -@all {commands}"
-_DOCTOR_COMMANDS = (
-    "+ping +info +hello +client|list +client|setname +client|setinfo +client|id +slowlog|get "
-    "+slowlog|len +latency|latest +memory|stats +select +dbsize +scan"
-)
 _CONFIGURATION = """\
 services:
   shop:
@@ -117,6 +104,7 @@ class Patient:
 
         session = await asyncpg.connect(
             self.postgres.url(user, self.passwords[user], "shop"),
+            ssl=False,
             server_settings={"application_name": application},
         )
         try:
@@ -187,31 +175,15 @@ class Patient:
 
 
 @contextmanager
-def patient() -> Iterator[Patient]:
+def admitted() -> Iterator[Patient]:
     """Starts all of it in temporary folders; whatever happens, nothing of it stays behind."""
-    passwords = {user: token_urlsafe(18) for user in (SUPERUSER, "shop", DOCTOR)}
-    rule = _DOCTOR_RULE.format(password=passwords[DOCTOR], commands=_DOCTOR_COMMANDS)
     with ExitStack() as stack:
-        postgres = PostgresServer(settings=SLOTS, password=passwords[SUPERUSER])
-        redis = RedisServer(
-            settings={"maxclients": MAX_CLIENTS}, password=token_urlsafe(18), users=[rule]
-        )
+        postgres = PostgresServer(settings=SLOTS, password=token_urlsafe(18))
+        redis = RedisServer(settings={"maxclients": MAX_CLIENTS}, password=token_urlsafe(18))
         stack.enter_context(postgres)
         stack.enter_context(redis)
-        asyncio.run(_furnish(postgres, passwords))
+        passwords = asyncio.run(furnish(postgres, redis))
         found = Patient(postgres, redis, passwords)
         stack.callback(found.remove_processes)
         found.add_process()
         yield found
-
-
-async def _furnish(postgres: PostgresServer, passwords: dict[str, str]) -> None:
-    import asyncpg
-
-    admin = await asyncpg.connect(postgres.admin_url())
-    for statement in _ROLES.format(**passwords).strip().splitlines():
-        await admin.execute(statement)
-    await admin.close()
-    owner = await asyncpg.connect(postgres.url("shop", passwords["shop"], "shop"))
-    await owner.execute(files("backend_doctor.demo.shop").joinpath("schema.sql").read_text())
-    await owner.close()

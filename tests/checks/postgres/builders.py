@@ -44,8 +44,9 @@ def leaked(pid: int, **fields: Any) -> Session:
     return session(pid, **{**usual, **fields})
 
 
-def waiting(pid: int, *blockers: int, wait: str = "transactionid", **fields: Any) -> Session:
-    """One that waits for a lock of ``blockers`` for ten seconds."""
+def waiting(pid: int, *blockers: int, **fields: Any) -> Session:
+    """One that waits for a lock of ``blockers`` for ten seconds, a row's unless told."""
+    wait = fields.pop("wait", "transactionid")
     seconds, mode = fields.pop("seconds", 10.0), fields.pop("mode", "ShareLock")
     relation = fields.pop("relation", None)
     lock = LockWait(

@@ -8,6 +8,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RefusedError
 from tests.scenarios.frame.names import Names
 from tests.scenarios.frame.oracle import PostgresOracle, RedisOracle
 
@@ -103,3 +105,12 @@ class RedisPlace(Place):
 
     server: RedisServer
     oracle: RedisOracle
+
+    async def refuses(self) -> bool:
+        """Whether another client is refused."""
+        async with Redis.from_url(self.server.url()) as late:
+            try:
+                await late.ping()
+            except RefusedError:
+                return True
+        return False

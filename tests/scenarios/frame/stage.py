@@ -44,13 +44,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Seen:
-    """What came of a row: facts and blindness by placement.
+    """What came of a row: facts and blindness by placement, the most logins of the doctor's
+    to one server.
 
     ``void`` says why the row does not count, ``failure`` why the doctor gave no report.
     """
 
     facts: tuple[Facts, ...] = ()
     blind: tuple[bool, ...] = ()
+    logins: int = 0
     said: Said | None = None
     void: str = ""
     failure: str = ""
@@ -78,7 +80,9 @@ async def _watch(part: Part, placement: Placement) -> AsyncIterator[Watch]:
     random = Random(f"{part.seed}/{part.scenario.id}/{placement.service}")
     settings = fault.settings(part.version, part.twin)
     if isinstance(fault, PostgresFault):
-        postgres = PostgresServer(POSTGRES[part.version](), settings=settings)
+        postgres = PostgresServer(
+            POSTGRES[part.version](), settings={**settings, "log_connections": "on"}
+        )
         await asyncio.to_thread(postgres.start)
         eyes = PostgresOracle(postgres.admin_url(names.database))
         place = PostgresPlace(
@@ -102,7 +106,7 @@ async def _watch(part: Part, placement: Placement) -> AsyncIterator[Watch]:
         await watch.prepare()
         yield watch
     finally:
-        await watch.step_aside()
+        await watch.close()
         await asyncio.to_thread(server.stop)
 
 
@@ -122,7 +126,9 @@ async def _examine(part: Part, watches: Sequence[Watch]) -> Seen:
     facts = [await watch.look_again() for watch in watches]
     lost = _missing(watches, facts)
     blind = tuple(watch.blind() for watch in watches)
-    return Seen(tuple(facts), blind, said, f"did not last: {lost}" if lost else "", failure)
+    logins = max(watch.logins() for watch in watches)
+    void = f"did not last: {lost}" if lost else ""
+    return Seen(tuple(facts), blind, logins, said, void, failure)
 
 
 async def _until_it_took(watches: Sequence[Watch]) -> str:

@@ -20,7 +20,7 @@ class Watch(Protocol):
         """Puts background load on, then the fault or its twin."""
 
     async def look(self) -> Facts:
-        """The oracle's fresh look, which lasts about a second."""
+        """The oracle's fresh look, which lasts about a second; it must have stepped aside."""
 
     async def step_aside(self) -> None:
         """Gives the oracle's connection back, where the fault does not need it."""
@@ -34,6 +34,9 @@ class Watch(Protocol):
     def blind(self) -> bool:
         """Whether the doctor finds no free connection."""
 
+    def logins(self) -> int:
+        """How often the doctor logged in, by the server's own log; 0 where it keeps none."""
+
     def configuration(self) -> Mapping[str, Any]:
         """The backend's entry in the doctor's configuration, workers included."""
 
@@ -42,6 +45,9 @@ class Watch(Protocol):
 
     async def undone(self) -> bool:
         """Whether the oracle sees none of the application left."""
+
+    async def close(self) -> None:
+        """Ends the oracle too."""
 
 
 class PostgresWatch:
@@ -63,21 +69,22 @@ class PostgresWatch:
         await (fault.inject_twin if self._twin else fault.inject)(place)
 
     async def look(self) -> Facts:
+        refused = await self._place.refuses()
         self._first = await self._place.oracle.server()
         self._before = await self._place.oracle.look()
-        return await self._facts(self._before)
+        return await self._facts(self._before, refused)
 
     async def step_aside(self) -> None:
         await self._place.oracle.leave()
 
     async def look_again(self) -> Facts:
-        return await self._facts([*self._before, *await self._place.oracle.look()])
+        refused = await self._place.refuses()
+        return await self._facts([*self._before, *await self._place.oracle.look()], refused)
 
-    async def _facts(self, readings: Sequence[Sequence[Row]]) -> Facts:
+    async def _facts(self, readings: Sequence[Sequence[Row]], refused: bool) -> Facts:
         last = await self._place.oracle.server()
-        refused: Facts = {"login_refused": [int(await self._place.refuses())]}
-        declared: Facts = {"declared_connections": [self._declared()]}
-        return merged(session_facts(readings), rate_facts(self._first, last), refused, declared)
+        known: Facts = {"login_refused": [refused], "declared_connections": [self._declared()]}
+        return merged(session_facts(readings), rate_facts(self._first, last), known)
 
     def _declared(self) -> int:
         declares = self._fault.declares(self._place, self._twin)
@@ -89,6 +96,10 @@ class PostgresWatch:
     def blind(self) -> bool:
         return not self._twin and self._fault.blind(self._place)
 
+    def logins(self) -> int:
+        log = self._place.server.log()
+        return log.count(f"connection authorized: user={self._login.user} ")
+
     def configuration(self) -> Mapping[str, Any]:
         place, login = self._place, self._login
         url = place.server.url(login.user, login.password, place.names.database)
@@ -99,6 +110,9 @@ class PostgresWatch:
 
     async def undone(self) -> bool:
         return not await self._place.oracle.sessions()
+
+    async def close(self) -> None:
+        await self._place.oracle.leave()
 
 
 class RedisWatch:
@@ -116,7 +130,7 @@ class RedisWatch:
         await (self._fault.inject_twin if self._twin else self._fault.inject)(self._place)
 
     async def look(self) -> Facts:
-        self._before = await self._place.oracle.facts()
+        self._before = await self._facts()
         return self._before
 
     async def step_aside(self) -> None:
@@ -124,13 +138,20 @@ class RedisWatch:
             await self._place.oracle.leave()
 
     async def look_again(self) -> Facts:
-        return merged(self._before, await self._place.oracle.facts())
+        return merged(self._before, await self._facts())
+
+    async def _facts(self) -> Facts:
+        refused: Facts = {"login_refused": [self.blind() and await self._place.refuses()]}
+        return merged(await self._place.oracle.facts(), refused)
 
     def missing(self, facts: Facts) -> list[str]:
         return self._fault.missing(self._place, facts, self._twin)
 
     def blind(self) -> bool:
         return not self._twin and self._fault.blind(self._place)
+
+    def logins(self) -> int:
+        return 0
 
     def configuration(self) -> Mapping[str, Any]:
         place, login = self._place, self._login
@@ -142,3 +163,6 @@ class RedisWatch:
 
     async def undone(self) -> bool:
         return await self._place.oracle.clients() == 1
+
+    async def close(self) -> None:
+        await self._place.oracle.leave()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from backend_doctor.backends.login import log_in
+from backend_doctor.backends.postgres.framing import FramingError, framed
 from backend_doctor.endpoint import Endpoint, Tls
 from backend_doctor.facts import AbsenceKind, Absent, Login, Problem
 
@@ -137,7 +138,11 @@ def _tls_context(tls: Tls) -> ssl.SSLContext:
 
 async def _open(endpoint: Endpoint, limit: float) -> "asyncpg.Connection[Any]":
     import asyncpg
+    from asyncpg import protocol
     from asyncpg.connect_utils import SessionAttribute
+
+    # asyncpg takes no protocol of the caller's
+    protocol.Protocol = framed(protocol.Protocol)  # type: ignore[misc]
 
     async def attempt(context: ssl.SSLContext | bool) -> "asyncpg.Connection[Any]":
         driver: asyncpg.Connection[Any] = await asyncpg.connect(
@@ -170,11 +175,16 @@ async def _open(endpoint: Endpoint, limit: float) -> "asyncpg.Connection[Any]":
 def _classify(error: BaseException) -> tuple[Problem, str, str] | None:
     import asyncpg
 
+    # asyncpg's own word, not the server's: the error beneath it says more
+    if isinstance(error, asyncpg.ConnectionDoesNotExistError):
+        return None
     if isinstance(error, asyncpg.PostgresError):
         code, message = error.sqlstate or "", str(error)
         if "max_client_conn" in message or "no more connections allowed" in message:
             return Problem.FULL, code, message
         return _CODES.get(code, Problem.OTHER), code, message
+    if isinstance(error, FramingError):
+        return Problem.WRONG_PROTOCOL, "", str(error)
     if isinstance(error, ConnectionError) and "rejected SSL" in str(error):
         return Problem.TLS, "", "the server does not offer TLS, and sslmode demands it"
     if isinstance(error, asyncpg.ClientConfigurationError):

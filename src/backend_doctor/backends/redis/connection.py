@@ -233,8 +233,10 @@ async def _greet(connection: RedisConnection) -> tuple[str, tuple[str, ...]]:
 
 
 def _classify(error: BaseException) -> tuple[Problem, str, str] | None:
-    from redis.exceptions import AuthenticationError, RedisError
+    from redis.exceptions import AuthenticationError, InvalidResponse, RedisError
 
+    if isinstance(error, InvalidResponse):
+        return Problem.WRONG_PROTOCOL, "", "what came is no reply of Redis's protocol"
     if isinstance(error, _StartingError):
         return Problem.STARTING, "LOADING", str(error)
     if isinstance(error, _TlsFileError):

@@ -7,10 +7,6 @@ COMMANDS = frozenset(
         ("INFO",),
         ("CLIENT", "LIST"),
         ("CLIENT", "SETNAME"),
-        ("SLOWLOG", "GET"),
-        ("SLOWLOG", "LEN"),
-        ("LATENCY", "LATEST"),
-        ("MEMORY", "STATS"),
     }
 )
 """Reads without a key, and our own connection's name; AUTH needs no right."""

@@ -20,6 +20,7 @@ WAITING = 3
 @asynccontextmanager
 async def sick(patient: "Patient") -> AsyncIterator[str]:
     """A flash sale, until the buyers stand in line for the row."""
+
     async def buyers_wait() -> bool:
         return await patient.sessions("wait_event_type = 'Lock'") >= WAITING
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 LABEL = "redis.maxclients"
 TITLE = "a handler makes a cache client for every request and never closes it"
 EXIT_CODE = 2
+RATE = 20.0
+PAGE = ("GET", "/products/7/popularity")
 
 
 @asynccontextmanager
@@ -22,5 +24,6 @@ async def sick(patient: "Patient") -> AsyncIterator[str]:
         return await patient.refused_clients() > 0
 
     async with patient.mistake(Fault.CLIENTS_KEPT):
-        await patient.until("a cache that refuses clients", cache_refuses)
-        yield "the cache is full of idle clients and refuses new ones"
+        with patient.load.higher(RATE, PAGE):
+            await patient.until("a cache that refuses clients", cache_refuses)
+            yield "the cache is full of idle clients and refuses new ones"

@@ -1,9 +1,8 @@
 """One process of the shop, on a port of its own."""
 
 import sys
-from pathlib import Path
 
-import backend_doctor
+from backend_doctor.demo.command import environment
 from backend_doctor.demo.servers import Server
 from backend_doctor.demo.servers.process import Identity
 
@@ -28,7 +27,7 @@ class ShopServer(Server):
         """All of it is in the environment."""
 
     def _environment(self) -> dict[str, str]:
-        return {**self._urls, "PYTHONPATH": str(Path(backend_doctor.__file__).parents[1])}
+        return {**self._urls, "PYTHONPATH": environment()["PYTHONPATH"]}
 
     def _command(self) -> list[str]:
         command = [sys.executable, "-m", "uvicorn", "backend_doctor.demo.shop.app:app"]

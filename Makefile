@@ -1,0 +1,55 @@
+# make demo        a real service, made sick, diagnosed and healed
+# make test        everything, on servers that the tests start themselves
+# make lint        ruff and mypy --strict
+# make scenarios   the accuracy benchmark; ONLY=P01,P05 SEED=7 PG=15 narrow it
+# make venv        only installs, into .venv, wheels only
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all:
+DEBIAN := postgresql-15 pgbouncer redis-server openssl prometheus
+SERVERS := /usr/lib/postgresql/15/bin/postgres /usr/sbin/pgbouncer /usr/bin/redis-server \
+           /usr/bin/openssl /usr/bin/promtool
+# in runlevel 1, Debian's packages do not start their services: the tests start their own
+APT := RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get
+
+.PHONY: demo lint packages scenarios test venv
+
+demo: $(VENV)/.demo
+	$(BIN)/backend-doctor demo
+
+test: $(VENV)/.test packages
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+scenarios: $(VENV)/.test packages
+	$(BIN)/python -m tests.scenarios $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED)) $(if $(PG),--pg $(PG))
+
+venv: $(VENV)/.demo
+
+# editable, so that only a change of pyproject.toml needs another installation
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	$(PIP) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	$(PIP) -e '.[demo,test]'
+	@touch $@ $(VENV)/.demo
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is missing or older than 3.11; try: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { [ "$$(id -u)" = 0 ] || \
+	  { echo "$(PYTHON) cannot make virtual environments; as root: apt-get install python3-venv" >&2; exit 1; }; \
+	  $(APT) update -qq && $(APT) install -qq --no-install-recommends python3-venv >/dev/null; }
+	$(PYTHON) -m venv $(VENV)
+
+packages:
+	@ls $(SERVERS) >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] || \
+	  { echo "the tests need, as root: apt-get install $(DEBIAN)" >&2; exit 1; }; \
+	  $(APT) update -qq && $(APT) install -qq --no-install-recommends $(DEBIAN) >/dev/null; }

@@ -1,0 +1,133 @@
+"""Whatever a server shows, every PostgreSQL check says something, and breaks down on nothing."""
+
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.checks.postgres.builders import instance, service
+
+from backend_doctor import Fact, Finding, Instance, Looks, Service, Status
+from backend_doctor.backends.postgres.counters import ConnectionCounters
+from backend_doctor.backends.postgres.sessions import LockWait, Session, Sessions
+from backend_doctor.backends.postgres.slots import Slots
+from backend_doctor.registry import Check, Need, load_checks
+from backend_doctor.snapshot import decode, raw
+
+CHECKS = list(load_checks(backends=["postgres"], plugins=False).values())
+NEED_ANOTHER_TEST = {"postgres.reachability"}
+NAMES = st.sampled_from(["", "shop-api", "pg_dump", "x'); DROP TABLE t; --", "\x1b[31m", "ü\u202e"])
+PIDS = st.integers(0, 12)
+AGES = st.floats(0, 1e9, allow_nan=False)
+STATES = st.sampled_from(
+    ["", "idle", "active", "idle in transaction", "idle in transaction (aborted)", "disabled"]
+)
+LOCKS = st.builds(
+    LockWait,
+    type=st.sampled_from(["relation", "tuple", "transactionid", "advisory"]),
+    mode=st.sampled_from(["AccessExclusiveLock", "AccessShareLock", "ShareLock", "ExclusiveLock"]),
+    relation=st.none() | NAMES,
+    page=st.none() | st.integers(0, 2),
+    line=st.none() | st.integers(0, 2),
+    seconds=st.none() | AGES,
+)
+SESSION = st.builds(
+    Session,
+    pid=PIDS,
+    user=NAMES,
+    application=NAMES,
+    client=NAMES,
+    database=NAMES,
+    kind=st.sampled_from(["client backend", "autovacuum worker", ""]),
+    state=STATES,
+    wait_type=st.sampled_from(["", "Lock", "Client", "IO"]),
+    wait=st.sampled_from(["", "transactionid", "tuple", "relation"]),
+    backend_age=AGES,
+    transaction_age=st.none() | AGES,
+    state_age=st.none() | AGES,
+    started_us=st.integers(0, 2),
+    transaction_us=st.none() | st.integers(0, 2),
+    state_us=st.integers(0, 2),
+    query_id=st.none() | st.just("42"),
+    query=NAMES,
+    has_xid=st.booleans(),
+    has_xmin=st.booleans(),
+    locks=st.integers(0, 9),
+    blocked_by=st.lists(PIDS, max_size=4).map(tuple),
+    lock=st.none() | LOCKS,
+)
+SESSIONS = st.builds(
+    Sessions,
+    sessions=st.lists(SESSION, max_size=14).map(tuple),
+    taken_at=st.sampled_from(["", "2026-11-23 10:00:00+00"]),
+    from_titles=st.booleans(),
+)
+SLOTS = st.builds(
+    Slots,
+    used=st.integers(0, 40),
+    max_connections=st.none() | st.integers(1, 40),
+    superuser_reserved=st.integers(0, 5),
+    reserved=st.integers(0, 5),
+    refused=st.booleans(),
+)
+COUNTERS = st.builds(
+    ConnectionCounters,
+    sessions=st.integers(0, 10**6),
+    transactions=st.integers(0, 10**6),
+    own_statements=st.integers(0, 20),
+    reset_at=st.just(""),
+    started_at=st.just(""),
+)
+SIZES = st.integers(-1, 20)
+POOLS = st.dictionaries(st.sampled_from(["pool_size", "max_overflow"]), SIZES)
+FACTS: dict[type[Fact], st.SearchStrategy[Any]] = {
+    Sessions: SESSIONS,
+    Slots: SLOTS,
+    ConnectionCounters: COUNTERS,
+    Service: POOLS.map(lambda pool: service(2, 3, neighbours=(), **pool)),
+    Instance: POOLS.map(lambda pool: instance(**pool)),
+}
+
+
+def arguments(need: Need) -> st.SearchStrategy[Any]:
+    one = FACTS[need.fact]
+    found = one
+    if need.form == "looks":
+        found = st.builds(Looks, first=one, last=one, seconds=st.floats(0.01, 600))
+    return st.none() | found if need.optional else found
+
+
+def findings(check: Check, facts: list[Any]) -> list[Finding]:
+    return list(check.function(*facts))
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_every_check_says_something_of_anything(data: st.DataObject) -> None:
+    judged = [check for check in CHECKS if check.id not in NEED_ANOTHER_TEST]
+    check = data.draw(st.sampled_from(judged))
+    found = findings(check, [data.draw(arguments(need)) for need in check.needs])
+    assert found
+    for finding in found:
+        alarming = finding.status in (Status.WARNING, Status.CRITICAL)
+        assert (finding.cause is not None) == alarming, "an alarm has a cause, else there is none"
+        assert finding.cause is None or finding.cause.label in check.causes
+        assert not alarming or (finding.evidence and finding.remedies)
+        assert finding.summary.endswith(".")
+        for remedy in finding.remedies:
+            ends = "pg_terminate_backend" in remedy.command or "pg_cancel" in remedy.command
+            assert not ends or (
+                "backend_start <=" in remedy.command and "state IN" in remedy.command
+            )
+            assert not ends or remedy.changes_state
+    measures = [measure.name for finding in found for measure in finding.measures]
+    assert len(measures) == len(set(measures)) > 0, "each number once, healthy or not"
+
+
+@settings(max_examples=100, deadline=None)
+@given(SESSIONS)
+def test_what_is_said_of_a_saved_look_is_the_same(look: Sessions) -> None:
+    saved = decode(Sessions, raw(look))
+    by_id = {check.id: check for check in CHECKS}
+    live, replayed = Looks(look, look, 5.0), Looks(saved, saved, 5.0)
+    check = by_id["postgres.lock_waits"]
+    assert findings(check, [live]) == findings(check, [replayed])

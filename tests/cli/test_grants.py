@@ -1,0 +1,95 @@
+"""What `grants` prints is enough for every check, and cannot write."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import asyncpg
+import pytest
+import redis
+
+from backend_doctor.demo.servers import PostgresServer, RedisServer
+
+
+def backend_doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "backend_doctor", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("version", [15, 18])
+def test_postgres_role_is_enough_and_cannot_write(
+    version: int, make_postgres: Callable[..., PostgresServer]
+) -> None:
+    asyncio.run(_postgres_role(make_postgres(version)))
+
+
+async def _postgres_role(server: PostgresServer) -> None:
+    admin = await asyncpg.connect(server.admin_url("postgres"))
+    await admin.execute("CREATE TABLE public.orders (id int)")
+    printed = backend_doctor("grants", "postgres", "--role", 'watch"er')
+    assert printed.returncode == 0, printed.stderr
+    await admin.execute(printed.stdout)
+    url = server.url('watch"er', None, "postgres")
+
+    found = backend_doctor("check", "env:WATCHED", "--format", "json", WATCHED=url)
+    report = json.loads(found.stdout)
+    assert found.returncode == 0, found.stdout
+    assert {finding["status"] for finding in report["findings"]} == {"ok"}
+
+    watcher = await asyncpg.connect(url)
+    try:
+        await watcher.execute("SET default_transaction_read_only = off")
+        for statement in (
+            "CREATE TABLE public.mine (id int)",
+            "INSERT INTO public.orders VALUES (1)",
+            "SELECT * FROM public.orders",
+            f"SELECT pg_terminate_backend({admin.get_server_pid()})",
+            "ALTER SYSTEM SET work_mem = '1MB'",
+            "SELECT pg_stat_reset()",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await watcher.execute(statement)
+    finally:
+        await watcher.close()
+        await admin.close()
+
+
+@pytest.mark.parametrize("product", ["valkey", "redis"])
+def test_redis_user_is_enough_and_reads_no_key(
+    product: str, make_redis: Callable[..., RedisServer]
+) -> None:
+    server = make_redis(product)
+    printed = backend_doctor("grants", "redis", "--role", "watcher")
+    line = next(line for line in printed.stdout.splitlines() if line.startswith("ACL"))
+    with redis.Redis(host=server.host, port=server.port) as admin:
+        admin.execute_command(*line.split())
+        admin.execute_command("ACL", "SETUSER", "watcher", "on", ">pass")
+        admin.set("key", "value")
+
+    url = server.url("watcher", "pass", 0)
+    found = backend_doctor("check", "env:WATCHED", "--format", "json", WATCHED=url)
+    report = json.loads(found.stdout)
+    assert found.returncode == 0, found.stdout
+    assert {finding["status"] for finding in report["findings"]} == {"ok"}
+
+    with redis.Redis(
+        host=server.host, port=server.port, username="watcher", password="pass"
+    ) as watcher:
+        for command in ("GET key", "SET key 1", "KEYS *", "CONFIG GET *", "CLIENT KILL ID 1"):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                watcher.execute_command(*command.split())
+
+
+def test_redis_name_that_would_break_the_line_is_refused() -> None:
+    refused = backend_doctor("grants", "redis", "--role", "a b on nopass")
+    assert refused.returncode == 3
+    assert "letters, digits" in refused.stderr
