@@ -65,25 +65,23 @@ def imports(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
             yield statement.module or "", statement
 
 
-def top_level(module: ast.Module) -> Iterator[tuple[str, ast.AST]]:
-    """What importing the module imports: not inside functions, not for type checkers only."""
-    for statement in module.body:
-        if isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.dump(statement.test):
-            continue
-        if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            for node in ast.walk(statement):
-                if isinstance(node, (ast.Import, ast.ImportFrom)) and not inside_function(
-                    statement, node
-                ):
-                    yield from imports(node)
+def for_type_checkers(module: ast.Module) -> set[ast.AST]:
+    """The statements that no run executes."""
+    guards = (node for node in ast.walk(module) if isinstance(node, ast.If))
+    return {
+        inner
+        for guard in guards
+        if isinstance(guard.test, ast.Name) and guard.test.id == "TYPE_CHECKING"
+        for statement in guard.body
+        for inner in ast.walk(statement)
+    }
 
 
-def inside_function(root: ast.AST, wanted: ast.AST) -> bool:
-    return any(
-        wanted in ast.walk(function)
-        for function in ast.walk(root)
-        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
-    )
+def inside_functions(module: ast.Module) -> set[ast.AST]:
+    """The statements that importing the module does not execute."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    found = (node for node in ast.walk(module) if isinstance(node, functions))
+    return {inner for function in found for inner in ast.walk(function)}
 
 
 def labels_named(path: Path) -> set[str]:
@@ -202,11 +200,15 @@ def test_layers_import_one_way(module: str) -> None:
 def test_only_connections_import_drivers_and_only_when_used(module: str) -> None:
     if module.startswith("demo"):
         return
-    path, place = MODULES[module], module.split(".")
-    drivers = [name for name, _ in imports(tree(path)) if name.partition(".")[0] in DRIVERS]
+    parsed, place = tree(MODULES[module]), module.split(".")
+    drivers = [
+        (name, statement)
+        for name, statement in imports(parsed)
+        if name.partition(".")[0] in DRIVERS and statement not in for_type_checkers(parsed)
+    ]
     may = place[0] == "backends" and place[-1] == "connection"
     assert may or not drivers, f"{module} imports {drivers}"
-    eager = [name for name, _ in top_level(tree(path)) if name.partition(".")[0] in DRIVERS]
+    eager = [name for name, statement in drivers if statement not in inside_functions(parsed)]
     assert not eager, f"{module} imports {eager} before it connects"
 
 

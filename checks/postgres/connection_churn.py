@@ -15,16 +15,17 @@ from backend_doctor import (
     check,
 )
 from backend_doctor.backends.postgres.counters import ConnectionCounters
-from backend_doctor.backends.postgres.sessions import Sessions
+from backend_doctor.backends.postgres.sessions import Session, Sessions
 
 
-def _newcomers(sessions: Looks[Sessions] | None) -> Counter[str]:
+def _newcomers(sessions: Looks[Sessions] | None) -> list[Session]:
+    """Sessions that were younger than the window when a look caught them."""
     if sessions is None:
-        return Counter()
+        return []
     seen = {
         (s.pid, s.started_us): s for look in (sessions.first, sessions.last) for s in look.clients
     }
-    return Counter(s.holder for s in seen.values() if s.backend_age < sessions.seconds)
+    return [s for s in seen.values() if s.backend_age < sessions.seconds]
 
 
 @check
@@ -34,23 +35,23 @@ def connection_churn(
     *,
     warning: float = 10.0,
     critical: float = 50.0,
-    transactions_per_session: float = 5.0,
 ) -> Iterator[Finding]:
     """Clients connect anew for nearly every query instead of keeping connections in a pool.
 
     Each connection costs the server a new process and a login. ``warning`` and ``critical``
-    are new sessions per second; a busy pool that grows stays below them or runs many
-    transactions (``transactions_per_session``) in each session.
+    are sessions per second that were opened and did not last: a pool that grows keeps its own.
     """
     opened = counters.last.sessions - counters.first.sessions
     own = counters.last.own_statements - counters.first.own_statements
     ended = max(0, counters.last.transactions - counters.first.transactions - own)
-    rate, each = opened / counters.seconds, ended / opened if opened else 0.0
+    grown = len(sessions.last.clients) - len(sessions.first.clients) if sessions else 0
+    passed = max(0, opened - max(0, grown))
+    rate, each = passed / counters.seconds, ended / opened if opened else 0.0
     measure = Measure(
         name="new_sessions_per_second", value=round(rate, 2), warning=warning, critical=critical
     )
-    if rate < warning or each > transactions_per_session:
-        summary = f"{rate:.1f} new sessions a second."
+    if rate < warning:
+        summary = f"{opened / counters.seconds:.1f} new sessions a second."
         yield Finding(status=Status.OK, summary=summary, measures=(measure,))
         return
     newcomers = _newcomers(sessions)
@@ -58,32 +59,30 @@ def connection_churn(
         Evidence(
             key="new_sessions_per_second",
             value=round(rate, 1),
-            text=f"{opened} sessions were opened in {counters.seconds:.1f} s "
-            f"(warning {warning:g}, critical {critical:g} a second)",
+            text=f"{opened} sessions were opened in {counters.seconds:.1f} s, and {passed} of them "
+            f"did not last (warning {warning:g}, critical {critical:g} a second)",
             source="pg_stat_database.sessions",
         ),
         Evidence(
             key="transactions_per_session",
             value=round(each, 1),
-            text=f"{each:.1f} transactions a session: the connection is not used again",
+            text=f"{each:.1f} transactions ended on the server for each session opened",
             source="pg_stat_database.xact_commit + xact_rollback",
         ),
     ]
-    subjects: list[Subject] = []
     if newcomers:
-        who, count = newcomers.most_common(1)[0]
-        subjects.append(Subject(kind="application", value=who))
+        who, count = Counter(s.holder for s in newcomers).most_common(1)[0]
         evidence.append(
             Evidence(
                 key="application",
                 value=who,
-                text=f"{count} of {newcomers.total()} sessions caught while new were of {who}",
+                text=f"{count} of {len(newcomers)} sessions caught while new were of {who}",
                 source="pg_stat_activity.backend_start",
             )
         )
     yield Finding(
         status=Status.CRITICAL if rate >= critical else Status.WARNING,
-        summary=f"{rate:.0f} connections a second are opened for {each:.1f} transactions each.",
+        summary=f"{rate:.0f} connections a second are opened, used for a moment and closed.",
         evidence=tuple(evidence),
         cause=Cause(
             label="connection.churn",
@@ -107,6 +106,14 @@ def connection_churn(
                 language="text",
             ),
         ),
-        subjects=tuple(subjects),
+        explains=("pool.server_full", "reach.full"),
+        subjects=tuple(
+            subject
+            for session in newcomers
+            for subject in (
+                Subject(kind="pid", value=str(session.pid)),
+                Subject(kind="application", value=session.holder),
+            )
+        ),
         measures=(measure,),
     )

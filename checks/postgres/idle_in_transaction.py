@@ -157,8 +157,9 @@ def idle_in_transaction(
     """Sessions hold a transaction open and do nothing: connections leak from their pool.
 
     A leak is ``leaked_sessions`` of one application and role, or one process's whole declared
-    pool, that did not move between the looks and idles for ``idle_seconds``. Critical when it fills that pool, blocks others, is older than
-    ``critical_seconds``, or the server's slots are taken by ``critical_share``.
+    pool, that did not move between the looks and idles for ``idle_seconds``. Critical when it
+    fills that pool, blocks others, is older than ``critical_seconds``, or the server's slots are
+    taken by ``critical_share``.
     """
     fleet = fleet_of(service, instance)
     idle = sum(s.idle_in_transaction for s in sessions.last.clients)

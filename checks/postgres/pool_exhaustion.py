@@ -170,7 +170,10 @@ def pool_exhaustion(
     )
     clients = sessions.last.clients if sessions else ()
     spread = Counter(s.state or "other" for s in clients)
-    idle, waiting = spread["idle"], [s for s in clients if s.wait_type == "Lock"]
+    waiting = [s for s in clients if s.wait_type == "Lock"]
+    # a session that has just come is not one that a pool keeps
+    lasting = sessions.seconds if sessions else 0.0
+    idle = sum(s.state == "idle" and s.backend_age >= lasting for s in clients)
     # a monitor and an administrator may be connected beside the declared pools
     declared = 0 < fleet.demand <= slots.usable and slots.used <= fleet.demand + 2
     bounded = declared and not slots.refused and slots.used < slots.usable

@@ -20,11 +20,12 @@ from backend_doctor.backends.redis.limits import ClientLimits
 from backend_doctor.backends.redis.peers import SocketPeers
 from backend_doctor.backends.redis.remedies import (
     close_idle,
+    close_what_idles,
     find_peers,
     look_at_clients,
-    raise_limits,
     share_a_pool,
     show_clients,
+    take_more_clients,
 )
 
 
@@ -145,7 +146,9 @@ def _remedies(
         holder.holder if holder else "the application",
         instance.number("max_connections") or 10,
     )
-    yield from raise_limits(limits.maxclients)
+    yield close_what_idles()
+    if limits.maxclients and top and not leak:
+        yield take_more_clients(limits.maxclients)
 
 
 def _holdings(

@@ -34,6 +34,12 @@ class _Node:
         return (finding.status.severity, finding.cause.confidence.rank if finding.cause else -1)
 
 
+def _same_thing(one: _Node, other: _Node) -> bool:
+    """Two leaks of a server that refuses us share its login, and are two leaks all the same."""
+    mine, theirs = ({key for key in node.scoped if key[1].kind != "login"} for node in (one, other))
+    return bool(mine & theirs) or not (mine and theirs)
+
+
 def _explains(root: _Node, symptom: _Node) -> bool:
     finding, other = root.result.finding, symptom.result.finding
     if finding.status not in _ALARMING or root.result.service != symptom.result.service:
@@ -43,7 +49,7 @@ def _explains(root: _Node, symptom: _Node) -> bool:
     if other.status not in _ALARMING:
         return False
     if symptom.cause == root.cause and root.cause:
-        return root.own_rank >= symptom.own_rank
+        return root.own_rank >= symptom.own_rank and _same_thing(root, symptom)
     return symptom.cause in finding.explains if symptom.cause else False
 
 

@@ -129,19 +129,23 @@ class Engine:
             await self._close(session)
 
     async def _open(self, session: _Session) -> None:
-        limit = self._timing.connect
+        begun, limit = self._clock.now(), self._timing.connect
+
+        def failed(problem: Problem, message: str) -> Login:
+            seconds = round(self._clock.now() - begun, 4)
+            address = session.endpoint.address
+            return Login(
+                problem=problem, address=address, message=message, seconds=seconds, limit=limit
+            )
+
         try:
             login, session.connection = await within(
                 limit + 0.5, connect(session.endpoint, limit=limit)
             )
         except TimeoutError:
-            login = Login(
-                problem=Problem.TIMED_OUT,
-                address=session.endpoint.address,
-                message=f"no answer within {limit:g} s",
-                seconds=limit,
-                limit=limit,
-            )
+            login = failed(Problem.TIMED_OUT, f"no answer within {limit:g} s")
+        except Exception as error:  # noqa: BLE001 - a fault of one backend's must not end the run
+            login = failed(Problem.OTHER, f"our own code failed: {type(error).__name__}")
         session.login = login
         self._record(session, Login, login)
 

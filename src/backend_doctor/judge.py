@@ -126,6 +126,14 @@ def _broken(check: Check, error: Exception) -> Finding:
     )
 
 
+def _valid(found: object) -> Finding:
+    """What a check yielded. Raises when it is no finding, or holds what no report can show."""
+    if not isinstance(found, Finding):
+        raise TypeError(f"it yielded {type(found).__name__}, not Finding")
+    msgspec.convert(msgspec.to_builtins(found), Finding)
+    return found
+
+
 def run_check(
     check: Check, backend: Examined, snapshot: Snapshot, limits: Mapping[str, Any]
 ) -> list[Finding]:
@@ -133,7 +141,7 @@ def run_check(
     resolver = _Resolver(snapshot, backend)
     try:
         arguments = [resolver.resolve(need) for need in check.needs]
-        findings = list(check.function(*arguments, **limits))
+        findings = [_valid(found) for found in check.function(*arguments, **limits)]
     except Absent as absent:
         return [_blind(absent.absence, backend.instance)]
     except msgspec.ValidationError as error:

@@ -84,6 +84,15 @@ def save(snapshot: Snapshot, path: Path) -> None:
         ) from error
 
 
+def _complete(snapshot: Snapshot) -> Snapshot:
+    """The same. Raises msgspec.ValidationError when a backend's service is not in it."""
+    known = {service.name for service in snapshot.services}
+    for backend in snapshot.backends:
+        if backend.instance.service not in known:
+            raise msgspec.ValidationError("a backend belongs to a service that is not in it")
+    return snapshot
+
+
 def load(path: Path) -> Snapshot:
     """Reads a snapshot. Raises UserError when it is missing, damaged or of another version."""
     try:
@@ -100,8 +109,8 @@ def load(path: Path) -> Snapshot:
                 f"{path}: is snapshot version {found}; this version reads {SCHEMA_VERSION}. "
                 "Judge it with the version of backend-doctor that saved it."
             )
-        return msgspec.json.decode(data, type=Snapshot)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _complete(msgspec.json.decode(data, type=Snapshot))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(
             f"{path}: is not a snapshot: {error}. Save one with: backend-doctor collect -o FILE"
         ) from error

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -33,6 +34,24 @@ def _misleading(folder: str) -> dict[str, str]:
         "PGPORT": "1",
         "DATABASE_URL": "postgresql://elsewhere.invalid/x",
     }
+
+
+@contextmanager
+def running(
+    environment: dict[str, str], *options: str
+) -> Iterator[tuple[subprocess.Popen[str], Iterator[str]]]:
+    """The demo and its lines of progress; killed if the test fails in between."""
+    with subprocess.Popen(
+        [*COMMAND, *options],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as demo:
+        try:
+            yield demo, iter(demo.stderr or ())
+        finally:
+            demo.kill()
 
 
 def remains(folder: str) -> list[str]:
@@ -63,34 +82,28 @@ def test_default_course(alone: dict[str, str]) -> None:
     assert seconds < 60
 
 
-def test_keep_stays_sick_until_the_interrupt_and_heals(alone: dict[str, str]) -> None:
-    demo = subprocess.Popen(
-        [*COMMAND, "--keep"],
-        env=alone,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert demo.stderr is not None
-    line = next(line for line in demo.stderr if "check --config" in line)
-    command = line.split("check --config ")[1].split()[0]
-    by_hand = [sys.executable, "-m", "backend_doctor", "check", "--config", command, "--window=0"]
-    checked = subprocess.run(by_hand, capture_output=True, text=True, timeout=30)
-    demo.send_signal(signal.SIGINT)
-    rest = demo.communicate(timeout=40)[1]
-    assert "6 of 9 usable connections" in checked.stdout
-    assert demo.returncode == 0, rest
-    assert "healthy again" in rest
+def test_keep_stays_sick_and_ctrl_c_heals(alone: dict[str, str]) -> None:
+    with running(alone, "--keep") as (demo, lines):
+        line = next(line for line in lines if "check --config" in line)
+        file = line.split("check --config ")[1].split()[0]
+        check = [sys.executable, "-m", "backend_doctor", "check", "--config", file, "-q"]
+        by_hand = subprocess.run(check, capture_output=True, text=True, timeout=30)
+        assert by_hand.returncode == 2
+        assert "6 sessions of shop idle in an open transaction" in by_hand.stdout
+        demo.send_signal(signal.SIGINT)
+        assert any("ran the report's own stop command" in line for line in lines)
+        assert any(", 0 failed" in line for line in lines)
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(10) == 130
     assert remains(alone["TMPDIR"]) == []
 
 
-def test_a_signal_ends_it_and_leaves_nothing(alone: dict[str, str]) -> None:
-    demo = subprocess.Popen(COMMAND, env=alone, stderr=subprocess.PIPE, text=True)
-    assert demo.stderr is not None
-    next(line for line in demo.stderr if "traffic" in line)
-    demo.send_signal(signal.SIGTERM)
-    assert "interrupted" in demo.communicate(timeout=10)[1]
-    assert demo.returncode == 130
+def test_sigterm_ends_it_and_leaves_nothing(alone: dict[str, str]) -> None:
+    with running(alone) as (demo, lines):
+        assert any("traffic" in line for line in lines)
+        demo.send_signal(signal.SIGTERM)
+        assert demo.wait(10) == 130
+        assert "interrupted" in "".join(lines)
     assert remains(alone["TMPDIR"]) == []
 
 

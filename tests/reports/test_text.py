@@ -53,13 +53,14 @@ def test_a_block_reads_from_the_sentence_to_the_runbook() -> None:
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_commands_are_never_wrapped_and_prose_always_is(width: int) -> None:
     shown = text(examples.TWO_CRITICALS, width=width)
-    assert f"\n{examples.TERMINATE}\n" in shown
+    indented = "\n".join(f"{' ' * 14}{line}" for line in examples.TERMINATE.split("\n"))
+    assert f"\n{indented}\n" in shown
     assert f"\n              {examples.TIMEOUT}\n" in shown
     commands = {*examples.TERMINATE.split("\n"), examples.TIMEOUT}
     prose = [
         line
         for line in shown.splitlines()
-        if line.strip() not in commands
+        if line.removeprefix(" " * 14) not in commands
         and not line.startswith(("backend-doctor", "Next:", "  or:", "CRITICAL", "skip"))
         and "runbook" not in line
     ]

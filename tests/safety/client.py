@@ -32,8 +32,13 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         self._driver.terminate()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(self._settle())
         self._loop.close()
+
+    async def _settle(self) -> None:
+        """Lets what was started see that its session is gone."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others, return_exceptions=True)
 
     @property
     def pid(self) -> int:

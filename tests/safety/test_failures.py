@@ -1,5 +1,6 @@
 """Whatever goes wrong: the right cause, in time, and the other targets are none the worse."""
 
+import os
 import re
 import subprocess
 import time
@@ -29,8 +30,10 @@ class Kind:
         self.checks = f"{name}.reachability"
 
     def url(self, port: int, host: str = "127.0.0.1") -> str:
-        return f"postgresql://postgres@{host}:{port}/postgres" if self.name == "postgres" else (
-            f"redis://{host}:{port}/0"
+        return (
+            f"postgresql://postgres@{host}:{port}/postgres"
+            if self.name == "postgres"
+            else (f"redis://{host}:{port}/0")
         )
 
 
@@ -70,11 +73,8 @@ def test_nothing_listens(kind: Kind) -> None:
     ("mode", "amount", "cause"),
     [
         (Mode.RESET, 0, "reach.other"),
-        (Mode.CUT, 0, "reach.other"),
-        (Mode.RESET, 3, "reach.other"),
         (Mode.CUT, 3, "reach.other"),
         (Mode.BLACK_HOLE, 0, "reach.timed_out"),
-        (Mode.HALF_OPEN, 0, "reach.timed_out"),
         (Mode.HALF_OPEN, 3, "reach.timed_out"),
         (Mode.SLOW, 4, "reach.timed_out"),
         (Mode.GARBAGE, 0, "reach.wrong_protocol"),
@@ -107,8 +107,9 @@ def test_another_protocol_on_the_port(
     assert ran.finding(kind.checks, port)["summary"].startswith(f"{name} answers at")
 
 
-def test_an_unknown_name(kind: Kind) -> None:
-    ran = examined(kind, kind.url(5999, "no-such-host.invalid"), 5999)
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 70, "two..dots"])
+def test_an_unknown_name(host: str, kind: Kind) -> None:
+    ran = examined(kind, kind.url(5999, host), 5999)
     assert ran.causes(5999) == {"reach.name_unknown"}
 
 
@@ -129,9 +130,7 @@ def test_an_end_between_the_looks(mode: Mode, kind: Kind, proxy: FaultProxy) -> 
     lost_midway(kind, ran, 8)
 
 
-def begun(
-    kind: Kind, proxy: FaultProxy, *arguments: str
-) -> tuple[subprocess.Popen[str], float]:
+def begun(kind: Kind, proxy: FaultProxy, *arguments: str) -> tuple[subprocess.Popen[str], float]:
     """A run through the proxy that has logged in."""
     started = time.monotonic()
     process = spawn(
@@ -176,7 +175,7 @@ def test_a_server_killed_midway(make_postgres: Callable[..., PostgresServer]) ->
 
 
 def test_a_wrong_password_is_tried_once(make_postgres: Callable[..., PostgresServer]) -> None:
-    server = make_postgres(15, password="right", settings=_with_tls())
+    server = make_postgres(15, password="right", settings={"log_connections": "on"})
     _certificate(server.data)
     server.restart()
     for mode in ("disable", "allow", "prefer", "require"):
@@ -191,10 +190,6 @@ def test_a_wrong_password_is_tried_once(make_postgres: Callable[..., PostgresSer
     assert "self-signed certificate" in verified.out
 
 
-def _with_tls() -> dict[str, str | int]:
-    return {"log_connections": "on"}
-
-
 def _certificate(data: Path) -> None:
     """A certificate of the server's own making; TLS is on from the next start."""
     names = data / "server.crt", data / "server.key"
@@ -207,8 +202,6 @@ def _certificate(data: Path) -> None:
     owner = data.stat()
     for name in names:
         name.chmod(0o600)
-        import os
-
         os.chown(name, owner.st_uid, owner.st_gid)
     (data / "postgresql.auto.conf").write_text("ssl = on\n")
 
@@ -254,8 +247,6 @@ def test_a_server_in_recovery_that_takes_no_clients(
     server.settings |= {"hot_standby": "off", "restore_command": "false"}
     (server.data / "standby.signal").touch(0o644)
     owner = server.data.stat()
-    import os
-
     os.chown(server.data / "standby.signal", owner.st_uid, owner.st_gid)
     server._ready = lambda: "entering standby mode" in server._log_since_start()  # type: ignore[method-assign]
     server.restart()

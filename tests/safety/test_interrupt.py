@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,10 @@ def sessions(oracle: Client, user: str) -> int:
     return count
 
 
+def gone(oracle: Client, user: str) -> bool:
+    return sessions(oracle, user) == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_at_any_point_of_a_run(
     number: signal.Signals,
@@ -78,7 +83,7 @@ def test_at_any_point_of_a_run(
         process = started("--window", "0.8", DB=postgres15.url(user))
         time.sleep(0.25 + point * 0.15)
         ran = stopped(process, number)
-        assert wait_until(lambda user=user: sessions(oracle, user) == 0, 1)
+        assert wait_until(partial(gone, oracle, user), 1)
         if ran.code == 128 + number and ran.out:
             assert ran.report["run"]["interrupted"] == number.name
         else:
@@ -92,7 +97,7 @@ def test_between_the_looks_what_was_seen_is_told(
 ) -> None:
     user = role(0)
     process = started("--window", "20", DB=postgres15.url(user))
-    assert wait_until(lambda: sessions(oracle, user) == 1)
+    assert wait_until(partial(sessions, oracle, user))
     time.sleep(0.5)
     ran = stopped(process, number)
     assert ran.code == 128 + number
@@ -100,7 +105,7 @@ def test_between_the_looks_what_was_seen_is_told(
     assert ran.report["status"] != "ok"
     assert ran.report["exit_code"] == 128 + number
     assert ran.finding("postgres.reachability")["status"] == "ok"
-    assert wait_until(lambda: sessions(oracle, user) == 0, 1)
+    assert wait_until(partial(gone, oracle, user), 1)
 
 
 def test_other_formats_say_that_the_run_was_cut_short(
@@ -114,7 +119,7 @@ def test_other_formats_say_that_the_run_was_cut_short(
     for number, (format, words) in enumerate(told.items()):
         user = role(number)
         process = started("--window", "20", "--format", format, DB=postgres15.url(user))
-        assert wait_until(lambda user=user: sessions(oracle, user) == 1)
+        assert wait_until(partial(sessions, oracle, user))
         ran = stopped(process, signal.SIGTERM)
         assert ran.code == 128 + signal.SIGTERM
         assert words in ran.out.lower()
@@ -137,12 +142,12 @@ def test_with_a_server_that_no_longer_answers(
     user = role(0)
     with FaultProxy(postgres15.port) as proxy:
         process = started("--window", "0.5", DB=_through(proxy, user))
-        assert wait_until(lambda: sessions(oracle, user) == 1)
+        assert wait_until(partial(sessions, oracle, user))
         proxy.switch(mode)
         time.sleep(1.0)
         ran = stopped(process, signal.SIGTERM)
         assert ran.code == 143
-        assert wait_until(lambda: sessions(oracle, user) == 0, 1)
+        assert wait_until(partial(gone, oracle, user), 1)
 
 
 def test_while_a_name_is_being_resolved(tmp_path: Path) -> None:
@@ -222,7 +227,7 @@ def test_while_code_of_the_users_own_holds_it_up(
         assert process.stderr.readline() == "busy\n"
         ran = stopped(process, number)
     assert ran.code == 128 + number
-    assert wait_until(lambda: sessions(oracle, user) == 0, 1)
+    assert wait_until(partial(gone, oracle, user), 1)
 
 
 def test_the_deadline_holds_for_code_that_blocks(

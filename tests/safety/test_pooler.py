@@ -1,6 +1,6 @@
 """Behind PgBouncer: nothing is set on server connections that others use after us."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from tests.safety.client import Client
@@ -28,10 +28,8 @@ def upstream(make_postgres: Callable[..., PostgresServer]) -> PostgresServer:
 
 
 @pytest.fixture
-def pooler(
-    upstream: PostgresServer, make_pgbouncer: Callable[..., PgBouncer]
-) -> Iterator[PgBouncer]:
-    yield make_pgbouncer(upstream, pool_size=1)
+def pooler(upstream: PostgresServer, make_pgbouncer: Callable[..., PgBouncer]) -> PgBouncer:
+    return make_pgbouncer(upstream, pool_size=1)
 
 
 def test_a_pooler_is_named_and_left_clean(upstream: PostgresServer, pooler: PgBouncer) -> None:
@@ -50,7 +48,9 @@ def test_a_pooler_is_named_and_left_clean(upstream: PostgresServer, pooler: PgBo
     sent = statements(upstream)
     foreign = {s for s in set(sent) - own_texts() if not s.startswith(("SET LOCAL", "ROLLBACK"))}
     # PgBouncer's own, when it lends a server connection to the next client
-    assert {s for s in foreign if not s.startswith(("SET application_name", "SET client_"))} == set()
+    assert {
+        s for s in foreign if not s.startswith(("SET application_name", "SET client_"))
+    } == set()
 
 
 def test_a_direct_connection_has_no_such_note(upstream: PostgresServer) -> None:

@@ -1,7 +1,7 @@
 """A password never comes out: in no format, at no verbosity, in no failure, in no process list."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -75,12 +75,23 @@ def source(
 Source = tuple[tuple[str, ...], dict[str, str]]
 
 
-def test_not_in_any_report(source: Source) -> None:
+def everywhere(folder: Path, *arguments: str, **variables: str) -> Ran:
+    """One run that also writes every format; none of it holds the password."""
+    files = {format: folder / f"report.{format}" for format in FORMATS}
+    outputs = [word for format, path in files.items() for word in ("-o", f"{format}={path}")]
+    ran = kept(run("check", *arguments, *outputs, *_TIMING, **variables))
+    for path in files.values():
+        written = path.read_text()
+        assert written
+        assert_kept(written)
+    return ran
+
+
+@pytest.mark.parametrize("verbosity", ["-vv", "-v", "-q"])
+def test_not_in_any_report(verbosity: str, source: Source, tmp_path: Path) -> None:
     where, variables = source
-    for format, verbosity in zip((*FORMATS, *FORMATS), ("-vv", "-q") * 4, strict=False):
-        arguments = ("check", *where, "--format", format, *_TIMING)
-        ran = kept(run(*arguments, verbosity, **variables))
-        assert ran.code == 3, "one look tells no rates, and both logins are right"
+    ran = everywhere(tmp_path, *where, verbosity, **variables)
+    assert ran.code == 3, "one look tells no rates, and both logins are right"
 
 
 def test_not_in_the_snapshot_nor_the_configuration(source: Source, tmp_path: Path) -> None:
@@ -113,9 +124,7 @@ def test_not_in_the_process_list(source: Source) -> None:
 
 @pytest.mark.parametrize("verbosity", ["-vv", "-q"])
 @pytest.mark.parametrize("scheme", ["postgresql", "redis"])
-def test_not_in_a_failed_login(
-    scheme: str, verbosity: str, make_postgres: Callable[..., PostgresServer]
-) -> None:
+def test_not_in_a_failed_login(scheme: str, verbosity: str, tmp_path: Path) -> None:
     login = f"{scheme}://someone:{quote(CANARY, safe='')}@"
     name = "/shop" if scheme == "postgresql" else "/1"
     with BannerServer("http") as http, BannerServer("ssh") as ssh:
@@ -127,10 +136,8 @@ def test_not_in_a_failed_login(
             "TLS": f"{login}127.0.0.1:{http.port}{name}"
             + ("?sslmode=verify-full&sslrootcert=/nowhere" if scheme == "postgresql" else ""),
         }
-        for format in ("text", "json"):
-            targets = [f"env:{name}" for name in urls]
-            ran = kept(run("check", *targets, "--format", format, verbosity, *_TIMING, **urls))
-            assert ran.code == 2
+        targets = [f"env:{name}" for name in urls]
+        assert everywhere(tmp_path, *targets, verbosity, **urls).code == 2
 
 
 def test_not_when_the_server_itself_refuses_it(
@@ -138,14 +145,11 @@ def test_not_when_the_server_itself_refuses_it(
 ) -> None:
     urls = {
         "DB": postgres.url(password=f"{CANARY}x"),
-        "ROLE": postgres.url(user=CANARY[:30], password=CANARY),
         "CACHE": redis.url(user="nobody", password=CANARY),
     }
-    del urls["ROLE"]
     targets = [f"env:{name}" for name in urls]
     snapshot = tmp_path / "snapshot.json"
-    for format in FORMATS:
-        assert kept(run("check", *targets, "-vv", "--format", format, *_TIMING, **urls)).code == 2
+    assert everywhere(tmp_path, *targets, "-vv", **urls).code == 2
     kept(run("collect", *targets, *_TIMING, "-o", str(snapshot), **urls))
     assert_kept(snapshot.read_text())
 
@@ -156,7 +160,6 @@ MALFORMED = [
     f"postgresql://someone:{_Q}@127.0.0.1:port/shop",
     f"postgresql://someone:{_Q}@[::1/shop",
     f"postgresql://someone:{_Q}@127.0.0.1:5/shop?sslmode={_Q}",
-    f"postgresql://{_Q}",
     f"postgresql:/someone:{_Q}@127.0.0.1/shop",
     f"mysql://someone:{_Q}@127.0.0.1/shop",
     f"{_Q}",

@@ -43,7 +43,10 @@ async def play_all(rows: Iterable[Part]) -> AsyncIterator[Row]:
 
     async def one(part: Part) -> Row:
         async with free:
-            return judged(part, await play(part))
+            try:
+                return judged(part, await play(part))
+            except Exception as error:  # noqa: BLE001 - one broken row must not hide the others
+                return judged(part, Seen(void=f"could not be played: {error!r}"))
 
     tasks = [asyncio.create_task(one(part)) for part in rows]
     try:

@@ -46,6 +46,8 @@ def _errno(error: OSError) -> int:
 def _network_problem(error: BaseException) -> tuple[Problem, str, str] | None:
     if isinstance(error, socket.gaierror):
         return Problem.NAME_UNKNOWN, "", str(error.strerror or error)
+    if isinstance(error, UnicodeError):
+        return Problem.NAME_UNKNOWN, "", "it cannot be the name of a host"
     if isinstance(error, ssl.SSLError):
         reason = getattr(error, "verify_message", "") or error.reason or str(error)
         return Problem.TLS, "", str(reason)

@@ -45,7 +45,7 @@ async def _ask(host: str, port: int, question: bytes, seconds: float) -> bytes:
             if question:
                 writer.write(question)
             return await reader.read(256)
-    except (OSError, TimeoutError):
+    except (OSError, TimeoutError, UnicodeError):
         return b""
     finally:
         if writer is not None:

@@ -41,9 +41,14 @@ def test_thresholds_are_new_sessions_a_second(opened: int, status: str) -> None:
     assert finding.measures[0].value == opened / WINDOW
 
 
-@pytest.mark.parametrize(("each", "status"), [(5, Status.WARNING), (6, Status.OK)])
-def test_sessions_that_are_used_are_a_growing_pool(each: int, status: Status) -> None:
-    assert judge(counters(60, 60 * each)).status is status
+@pytest.mark.parametrize(("lasting", "status"), [(10, Status.WARNING), (11, Status.OK)])
+def test_sessions_that_last_are_a_growing_pool(lasting: int, status: Status) -> None:
+    grown = looks([session(pid, backend_age=1.0) for pid in range(lasting)], [])
+    assert judge(counters(60, 60), grown).status is status
+
+
+def test_traffic_of_other_sessions_does_not_hide_it() -> None:
+    assert judge(counters(60, 60_000)).status is Status.WARNING
 
 
 def test_the_twin_with_lasting_connections_is_healthy() -> None:
@@ -58,7 +63,6 @@ def test_our_own_statements_do_not_count() -> None:
 def test_limits_can_be_set() -> None:
     assert judge(counters(10, 10), warning=2.0).status is Status.WARNING
     assert judge(counters(10, 10), warning=1.0, critical=2.0).status is Status.CRITICAL
-    assert judge(counters(60, 600), transactions_per_session=10.0).status is Status.WARNING
 
 
 def test_the_application_is_named_by_the_sessions_caught_young() -> None:
@@ -67,7 +71,11 @@ def test_the_application_is_named_by_the_sessions_caught_young() -> None:
     last = [*old, session(21, application="reporting", backend_age=0.1)]
     finding = judge(counters(60, 60), looks(last, first))
     assert evidence(finding, "application") == "reporting"
-    assert [(s.kind, s.value) for s in finding.subjects] == [("application", "reporting")]
+    assert {(s.kind, s.value) for s in finding.subjects} == {
+        ("application", "reporting"),
+        ("pid", "20"),
+        ("pid", "21"),
+    }
     assert "2 of 2" in finding.evidence[-1].text
 
 

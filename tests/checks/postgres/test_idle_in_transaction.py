@@ -97,12 +97,24 @@ def test_each_application_and_role_is_a_leak_of_its_own() -> None:
     assert sum(len(finding.measures) for finding in findings) == 1
 
 
-def test_one_session_that_others_wait_for_is_enough_and_critical() -> None:
-    found = [leaked(11, locks=2), waiting(12, 11), waiting(13, 12)]
-    (finding,) = judge(looks(found))
-    assert (finding.status, pids(finding)) == (Status.CRITICAL, {11})
+def test_a_leak_that_others_wait_for_is_critical() -> None:
+    leak = [leaked(11, locks=2), leaked(14), leaked(15)]
+    (finding,) = judge(looks([*leak, waiting(12, 11), waiting(13, 12)]))
+    assert (finding.status, pids(finding)) == (Status.CRITICAL, {11, 14, 15})
     assert "2 sessions wait" in finding.summary
     assert evidence(finding, "sessions_holding_locks") == 1
+
+
+def test_one_session_that_others_wait_for_is_no_leak_but_a_lock() -> None:
+    (finding,) = judge(looks([leaked(11, locks=2), waiting(12, 11), waiting(13, 12)]))
+    assert finding.status is Status.OK
+
+
+def test_numbered_processes_of_one_application_leak_together() -> None:
+    found = [leaked(pid, application=f"web-{pid}") for pid in (11, 12, 13, 14)]
+    (finding,) = judge(looks(found))
+    assert pids(finding) == {11, 12, 13, 14}
+    assert "web-11, web-12, web-13 and 1 more" in finding.summary
 
 
 def test_one_processes_whole_pool_is_enough_and_critical() -> None:

@@ -180,7 +180,7 @@ class TestLongTransaction:
 
     @pytest.mark.parametrize(
         ("seconds", "status"),
-        [(0.9, "ok"), (1.0, "warning"), (29.9, "warning"), (30.0, "critical")],
+        [(2.9, "ok"), (3.0, "warning"), (29.9, "warning"), (30.0, "critical")],
     )
     def test_thresholds_of_the_wait(self, seconds: float, status: str) -> None:
         (finding,) = judge(looks([report(), waiting(20, 10, seconds=seconds)]))

@@ -59,6 +59,14 @@ def test_thresholds_are_shares_of_the_usable_slots(used: int, status: str) -> No
     assert measure.maximum == 27
 
 
+@pytest.mark.parametrize(
+    ("used", "status"), [(15, "ok"), (16, "warning"), (18, "warning"), (19, "critical")]
+)
+def test_exactly_on_a_threshold_is_over_it(used: int, status: str) -> None:
+    room = slots(used, max_connections=20, superuser_reserved=0)
+    assert judge(room, None).status is Status(status)
+
+
 def test_both_reserves_count() -> None:
     assert judge(slots(22), None).status is Status.WARNING
     assert judge(slots(22, superuser_reserved=0), None).status is Status.OK

@@ -73,7 +73,10 @@ class PostgresPlace(Place):
         connection = await asyncpg.connect(self.url(), server_settings=settings)
 
         async def end() -> None:
-            connection.terminate()
+            try:
+                await connection.close(timeout=2)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                connection.terminate()
 
         self.jobs.push_async_callback(end)
         return connection

@@ -50,6 +50,10 @@ _BLIND_CODES = {
 }
 
 
+def _text(value: Any) -> Any:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
+
+
 class PostgresConnection:
     """A guarded session. ``pooled`` when a pooler stands between; ``statements`` counts ours,
     without BEGIN and COMMIT."""
@@ -60,7 +64,7 @@ class PostgresConnection:
         self.pooled = False
 
     async def fetch(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
-        """The rows of one of our own statements.
+        """The rows of one of our own statements; bytes come as text, what is no UTF-8 escaped.
 
         Raises Absent when the server says that it has no such thing, or not for us.
         """
@@ -79,7 +83,8 @@ class PostgresConnection:
 
     async def _fetch(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
         self.statements += 1
-        return [dict(row) for row in await self._driver.fetch(sql, *arguments)]
+        rows = await self._driver.fetch(sql, *arguments)
+        return [{name: _text(value) for name, value in row.items()} for row in rows]
 
     async def _fetch_in_transaction(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
         await self._driver.execute(_BEGIN)

@@ -13,7 +13,8 @@ from backend_doctor.facts import AbsenceKind, Absent, Fact
 
 # pg_blocking_pids only for those who wait: it locks the lock table while it looks; as text,
 # since asyncpg looks an array's type up and switches jit off and on for it. A waiter for a
-# row's transaction holds that row's tuple lock: it names the row for which it waits.
+# row's transaction holds that row's tuple lock: it names the row for which it waits. Texts as
+# bytes: those of a database in another encoding need not be UTF-8.
 _SQL = """
 WITH lock AS MATERIALIZED (SELECT * FROM pg_locks),
 held AS (
@@ -28,8 +29,8 @@ wanted AS (
     LEFT JOIN lock t ON t.pid = w.pid AND t.granted AND t.locktype = 'tuple'
                     AND w.locktype = 'transactionid'
    WHERE NOT w.granted ORDER BY w.pid, w.waitstart)
-SELECT a.pid, a.usename::text AS "user", a.application_name AS application,
-       host(a.client_addr) AS client, a.client_port AS port, a.datname::text AS database,
+SELECT a.pid, textsend(a.usename::text) AS "user", a.application_name AS application,
+       host(a.client_addr) AS client, a.client_port AS port, textsend(a.datname::text) AS database,
        a.backend_type AS kind, a.state, a.wait_event_type AS wait_type, a.wait_event AS wait,
        (extract(epoch FROM clock_timestamp() - a.backend_start))::float8 AS backend_age,
        (extract(epoch FROM clock_timestamp() - a.xact_start))::float8 AS transaction_age,
@@ -37,13 +38,14 @@ SELECT a.pid, a.usename::text AS "user", a.application_name AS application,
        (extract(epoch FROM a.backend_start) * 1000000)::int8 AS started_us,
        (extract(epoch FROM a.xact_start) * 1000000)::int8 AS transaction_us,
        (extract(epoch FROM a.state_change) * 1000000)::int8 AS state_us,
-       a.query_id::text AS query_id, left(a.query, 600) AS query,
+       a.query_id::text AS query_id, substring(textsend(a.query) FOR 600) AS query,
        a.backend_xid IS NOT NULL AS has_xid, a.backend_xmin IS NOT NULL AS has_xmin,
        coalesce(h.locks, 0) AS locks,
        CASE WHEN a.wait_event_type = 'Lock'
             THEN array_to_string(pg_blocking_pids(a.pid), ' ') END AS blocked_by,
        w.locktype AS lock_type, w.mode AS lock_mode,
-       coalesce(n.nspname || '.' || c.relname, 'relation ' || w.relation) AS lock_relation,
+       textsend(coalesce(n.nspname || '.' || c.relname, 'relation ' || w.relation))
+         AS lock_relation,
        w.page AS lock_page, w.tuple::int AS lock_line,
        (extract(epoch FROM clock_timestamp() - w.waitstart))::float8 AS lock_seconds,
        clock_timestamp()::text AS now

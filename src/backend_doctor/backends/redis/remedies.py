@@ -114,24 +114,26 @@ def share_a_pool(holder: str, connections: int) -> Remedy:
     )
 
 
-def raise_limits(maxclients: int | None) -> tuple[Remedy, ...]:
-    """Lets the server close what idles, and take more."""
-    more = 2 * maxclients if maxclients else 10_000
-    return (
-        Remedy(
-            step=Step.PREVENT,
-            command="CONFIG SET timeout 300",
-            effect="closes normal clients that idle for 5 minutes (subscribers and replicas stay); "
-            "pools must connect anew; also write it into the configuration file",
-            changes_state=True,
-            language="redis",
-        ),
-        Remedy(
-            step=Step.PREVENT,
-            command=f"CONFIG SET maxclients {more}",
-            effect=f"takes {more} clients if the process may open {more + 32} files (ulimit -n, "
-            "LimitNOFILE); only once the leak is mended, else it is a delay",
-            changes_state=True,
-            language="redis",
-        ),
+def close_what_idles() -> Remedy:
+    """Lets the server close clients that do nothing."""
+    return Remedy(
+        step=Step.PREVENT,
+        command="CONFIG SET timeout 300",
+        effect="closes normal clients that idle for 5 minutes (subscribers and replicas stay); "
+        "pools must connect anew; also write it into the configuration file",
+        changes_state=True,
+        language="redis",
+    )
+
+
+def take_more_clients(maxclients: int) -> Remedy:
+    """Doubles the limit: for clients that all work, never for a leak, which it only delays."""
+    more = 2 * maxclients
+    return Remedy(
+        step=Step.PREVENT,
+        command=f"CONFIG SET maxclients {more}",
+        effect=f"takes {more} clients if the process may open {more + 32} files (ulimit -n, "
+        "LimitNOFILE)",
+        changes_state=True,
+        language="redis",
     )
