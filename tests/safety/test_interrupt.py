@@ -85,9 +85,9 @@ def test_at_any_point_of_a_run(
         ran = stopped(process, number)
         assert wait_until(partial(gone, oracle, user), 1)
         if ran.code == 128 + number and ran.out:
-            assert ran.report["run"]["interrupted"] == number.name
+            # a whole report when the signal came while it was being written
+            assert ran.report["run"]["interrupted"] in (number.name, "")
         else:
-            # before the run began, or after it had ended
             assert ran.code in (0, 128 + number)
 
 

@@ -77,7 +77,7 @@ Source = tuple[tuple[str, ...], dict[str, str]]
 
 def everywhere(folder: Path, *arguments: str, **variables: str) -> Ran:
     """One run that also writes every format; none of it holds the password."""
-    files = {format: folder / f"report.{format}" for format in FORMATS}
+    files = {format: folder / f"{format}.prom" for format in FORMATS}
     outputs = [word for format, path in files.items() for word in ("-o", f"{format}={path}")]
     ran = kept(run("check", *arguments, *outputs, *_TIMING, **variables))
     for path in files.values():

@@ -37,7 +37,7 @@ class FleetOversubscribed(PostgresFault):
 
     def missing(self, place: PostgresPlace, facts: Facts, twin: bool) -> list[str]:
         used, usable = facts["used_slots"], facts["usable_slots"]
-        idle_share = min(facts["idle_connections"]) / max(used)
+        idle_share = min(facts["idle_connections"]) / max(*used, 1)
         wanted = POOL * PROCESSES_THAT_FIT if twin else usable[-1]
         return unless(
             {
