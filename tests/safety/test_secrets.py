@@ -87,7 +87,7 @@ def everywhere(folder: Path, *arguments: str, **variables: str) -> Ran:
     return ran
 
 
-@pytest.mark.parametrize("verbosity", ["-vv", "-v", "-q"])
+@pytest.mark.parametrize("verbosity", ["-vv", "-q"])
 def test_not_in_any_report(verbosity: str, source: Source, tmp_path: Path) -> None:
     where, variables = source
     ran = everywhere(tmp_path, *where, verbosity, **variables)

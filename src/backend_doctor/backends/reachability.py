@@ -30,6 +30,10 @@ _BECAUSE = {
 }
 
 
+# told apart by the server's own code where the problem alone would mislead
+_BECAUSE_CODE = {"3D000": "the server is there, but it has no database of that name"}
+
+
 def _summary(login: Login, product: str) -> str:
     place = login.address
     texts = {
@@ -94,7 +98,7 @@ def judge_login(login: Login, instance: Instance, *, product: str, ping: str) ->
         yield Finding(status=Status.OK, summary=summary, measures=(measure,), notes=login.notes)
         return
     said = " ".join(part for part in (login.code, login.message) if part)
-    because = _BECAUSE.get(
+    because = _BECAUSE_CODE.get(login.code) or _BECAUSE.get(
         login.problem,
         f"the port is another one's: {login.answered_by} listens there; {product}'s usual port is "
         f"{DEFAULT_PORTS.get(instance.backend, 'another')}",
