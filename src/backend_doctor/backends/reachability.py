@@ -1,6 +1,7 @@
 """What a failed login means, for every backend that has one: one cause each, told apart."""
 
 from collections.abc import Iterator
+from shlex import quote
 
 from backend_doctor.endpoint import DEFAULT_PORTS
 from backend_doctor.facts import Instance, Login, Problem
@@ -62,7 +63,7 @@ def _remedies(login: Login, instance: Instance, ping: str) -> tuple[Remedy, ...]
     if login.problem is Problem.NAME_UNKNOWN:
         ask = Remedy(
             step=Step.CONFIRM,
-            command=f"getent hosts {_shell(instance.host)}",
+            command=f"getent hosts {quote(instance.host)}",
             effect="asks this machine's resolver for the name",
             language="sh",
         )
@@ -79,12 +80,6 @@ def _remedies(login: Login, instance: Instance, ping: str) -> tuple[Remedy, ...]
         step=Step.CONFIRM, command=ping, effect="asks again from this machine", language="sh"
     )
     return probe, origin
-
-
-def _shell(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)
 
 
 def judge_login(login: Login, instance: Instance, *, product: str, ping: str) -> Iterator[Finding]:
