@@ -56,6 +56,8 @@ def _outputs(outputs: tuple[str, ...]) -> list[tuple[str, Path]]:
                 f"-o {output}: expected FORMAT=FILE with one of {', '.join(FORMATS)}, "
                 "such as json=report.json"
             )
+        if format == "prometheus" and not path.endswith(".prom"):
+            raise UserError(f"-o {output}: metrics collectors read only files that end in .prom")
         found.append((format, Path(path)))
     return found
 
