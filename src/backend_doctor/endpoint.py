@@ -24,7 +24,9 @@ class Endpoint:
     """A parsed URL. ``hosts`` are (name or address, port), tried in order.
 
     ``socket`` is a unix socket's path (Redis) or folder (PostgreSQL) and then stands in for
-    the host. ``options`` are the query parameters that no other field holds.
+    the host; a kind without a network address (a process, a file) says there where it is.
+    ``options`` are the query parameters that no other field holds. ``url`` is the whole URL
+    of an HTTP kind, without user and password; ``secrets`` are further ones by name.
     """
 
     kind: str
@@ -35,6 +37,8 @@ class Endpoint:
     tls: Tls = field(default_factory=Tls)
     socket: str | None = None
     options: tuple[tuple[str, str], ...] = ()
+    url: str = ""
+    secrets: tuple[tuple[str, Secret], ...] = ()
 
     @property
     def host(self) -> str:
@@ -44,7 +48,11 @@ class Endpoint:
     @property
     def port(self) -> int:
         """The first port."""
-        return self.hosts[0][1]
+        return self.hosts[0][1] if self.hosts else 0
+
+    def secret(self, name: str) -> Secret | None:
+        """One of the further secrets."""
+        return dict(self.secrets).get(name)
 
     @property
     def address(self) -> str:
@@ -65,4 +73,4 @@ class Endpoint:
     @property
     def session(self) -> tuple[object, ...]:
         """What makes two endpoints share one connection: server, database and user."""
-        return (self.kind, self.server, self.database, self.user)
+        return (self.kind, self.server, self.database, self.user, self.url)

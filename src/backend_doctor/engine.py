@@ -101,12 +101,14 @@ class Engine:
     def _session(self, examinee: Examinee) -> _Session:
         key = examinee.endpoint.session
         if key not in self._sessions:
-            kind = examinee.instance.backend
-            checks = [check for check in self._checks if check.backend == kind]
             self._sessions[key] = _Session(
                 examinee.endpoint,
                 examinee.instance,
-                plan(checks, two_looks=self._timing.window > 0),
+                plan(
+                    self._checks,
+                    examinee.instance.backend,
+                    two_looks=self._timing.window > 0,
+                ),
             )
         return self._sessions[key]
 

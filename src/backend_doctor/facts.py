@@ -69,13 +69,20 @@ class Looks(Generic[F]):
     seconds: float
 
 
+E = TypeVar("E")
+
+
 @dataclass(frozen=True)
-class Each(Mapping[str, "F | Absence"], Generic[F]):
-    """One fact of every instance of a kind in the service, by instance name."""
+class Each(Mapping[str, "E | Absence"], Generic[E]):
+    """One fact (or its :class:`Looks`) of every instance in the service that has it, by name.
 
-    found: dict[str, "F | Absence"]
+    A check may ask so for the facts of another kind of backend: how the database stood while
+    requests failed.
+    """
 
-    def __getitem__(self, name: str) -> "F | Absence":
+    found: dict[str, "E | Absence"]
+
+    def __getitem__(self, name: str) -> "E | Absence":
         return self.found[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -19,7 +19,7 @@ from backend_doctor.facts import (
     Service,
 )
 from backend_doctor.model import Finding, Remedy, Report, Result, Status, Step, Subject
-from backend_doctor.registry import Check, Need
+from backend_doctor.registry import Check, Need, home
 from backend_doctor.snapshot import Examined, Look, Snapshot, decode
 from backend_doctor.text import safe_text, shorten
 
@@ -53,6 +53,11 @@ def _pair(fact: type[Fact], looks: list[Look] | None) -> Looks[Fact] | Absence:
     return Looks(first, last, looks[-1].at - looks[0].at)
 
 
+def _seen(need: Need, backend: Examined) -> Fact | Looks[Fact] | Absence:
+    looks = backend.facts.get(need.fact.__name__)
+    return _pair(need.fact, looks) if "looks" in need.form else _last(need.fact, looks)
+
+
 class _Resolver:
     """Gives a check's parameters their facts for one examined instance."""
 
@@ -65,7 +70,6 @@ class _Resolver:
             other
             for other in snapshot.backends
             if other.instance.service == backend.instance.service
-            and other.instance.backend == backend.instance.backend
         ]
 
     def resolve(self, need: Need) -> object:
@@ -74,15 +78,15 @@ class _Resolver:
             return self._service
         if need.fact is Instance:
             return self._backend.instance
-        looks = self._backend.facts.get(need.fact.__name__)
-        if need.form == "each":
-            return Each(
-                {
-                    other.instance.name: _last(need.fact, other.facts.get(need.fact.__name__))
-                    for other in self._siblings
-                }
-            )
-        found = _pair(need.fact, looks) if need.form == "looks" else _last(need.fact, looks)
+        if need.form in ("each", "each_looks"):
+            kind = home(need.fact) or self._backend.instance.backend
+            found_each: dict[str, Fact | Looks[Fact] | Absence] = {
+                other.instance.name: _seen(need, other)
+                for other in self._siblings
+                if other.instance.backend == kind
+            }
+            return Each(found_each)
+        found = _seen(need, self._backend)
         if not isinstance(found, Absence):
             return found
         if need.optional:

@@ -6,7 +6,7 @@ from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 from backend_doctor.facts import Fact, Instance, Login, Service
-from backend_doctor.registry import Check, Need, need_of
+from backend_doctor.registry import Check, Need, home, need_of
 
 SUPPLIED: tuple[type[Fact], ...] = (Service, Instance, Login)
 
@@ -72,13 +72,21 @@ def depends(fact: type[Fact], on: Iterable[type[Fact]]) -> bool:
     return any(need in others or depends(need, others) for need in needs)
 
 
-def plan(checks: Iterable[Check], *, two_looks: bool = True) -> Plan:
-    """The facts that the checks need; what a twice-seen fact is made from is seen twice too."""
-    needs = [need for check in checks for need in check.needs]
+def plan(checks: Iterable[Check], kind: str, *, two_looks: bool = True) -> Plan:
+    """The facts of one kind of backend that the checks need, those of other kinds included.
+
+    What a twice-seen fact is made from is seen twice too.
+    """
+    needs = [
+        need
+        for check in checks
+        for need in check.needs
+        if (home(need.fact) or check.backend) == kind
+    ]
     everything = _ordered(need.fact for need in needs)
     if not two_looks:
         return Plan(tuple(everything), (), ())
-    wanted = set(_ordered(need.fact for need in needs if need.form == "looks"))
+    wanted = set(_ordered(need.fact for need in needs if "looks" in need.form))
     twice = tuple(fact for fact in everything if fact in wanted)
     single = [fact for fact in everything if fact not in wanted]
     late = tuple(fact for fact in single if depends(fact, twice))

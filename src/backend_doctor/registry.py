@@ -16,7 +16,7 @@ from backend_doctor.model import Finding
 
 CheckFunction = Callable[..., Iterable[Finding]]
 Decorated = TypeVar("Decorated", bound=CheckFunction)
-Form = Literal["one", "looks", "each"]
+Form = Literal["one", "looks", "each", "each_looks"]
 _MARK = "__backend_doctor_check__"
 _CAUSE_LABEL = re.compile(r"^[a-z]+\.[a-z0-9_]+$")
 
@@ -86,7 +86,8 @@ def bundled_folder(name: Literal["checks", "runbooks"] = "checks") -> Path:
 
 
 def need_of(parameter: str, annotation: Any) -> Need:
-    """What one annotation asks for: ``F``, ``F | None``, ``Looks[F]`` or ``Each[F]``.
+    """What one annotation asks for: ``F``, ``F | None``, ``Looks[F]``, ``Each[F]`` or
+    ``Each[Looks[F]]``.
 
     Raises TypeError for anything else.
     """
@@ -98,12 +99,21 @@ def need_of(parameter: str, annotation: Any) -> Need:
             raise TypeError(f"parameter {parameter!r} asks for more than one fact")
         annotation = rest[0]
     form: Form = "one"
-    if get_origin(annotation) in (Looks, Each):
-        form = "looks" if get_origin(annotation) is Looks else "each"
+    if get_origin(annotation) is Each:
+        form = "each"
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) is Looks:
+        form = "each_looks" if form == "each" else "looks"
         annotation = get_args(annotation)[0]
     if not (isinstance(annotation, type) and issubclass(annotation, Fact)):
         raise TypeError(f"parameter {parameter!r} is annotated with {annotation!r}, not a fact")
     return Need(parameter, annotation, form, optional)
+
+
+def home(fact: type[Fact]) -> str:
+    """The kind of backend that a fact is read from; "" for facts that every kind has."""
+    package, _, rest = fact.__module__.partition(".backends.")
+    return rest.partition(".")[0] if package == __package__ and "." in rest else ""
 
 
 def _declare(path: Path, backend: str, function: CheckFunction) -> Check:
