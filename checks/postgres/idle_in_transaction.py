@@ -86,14 +86,18 @@ def _evidence(
     first, source = group[0], sessions.last.source
     ages = [s.state_age for s in group if s.state_age is not None]
     spell = f", for {min(ages):.0f} to {max(ages):.0f} s so far" if ages else ""
+    stayed = (
+        f"stayed idle in transaction over both looks, {sessions.seconds:.1f} s apart"
+        if sessions.seconds
+        else "are idle in transaction"
+    )
     pool = (
         f"; one process's declared pool has {fleet.own_pool} connections" if fleet.own_pool else ""
     )
     yield Evidence(
         key="sessions_idle_in_transaction",
         value=len(group),
-        text=f"{len(group)} sessions of {_names(group)}, role {first.user}, stayed idle in "
-        f"transaction over both looks, {sessions.seconds:.1f} s apart{spell}{pool}",
+        text=f"{len(group)} sessions of {_names(group)}, role {first.user}, {stayed}{spell}{pool}",
         source="pg_stat_activity.state_change" if ages else source,
     )
     yield Evidence(
@@ -144,28 +148,33 @@ def _remedies(group: Sequence[Session], sessions: Sessions) -> tuple[Remedy, ...
 
 @check
 def idle_in_transaction(
-    sessions: Looks[Sessions],
+    now: Sessions,
+    looks: Looks[Sessions] | None,
     slots: Slots,
     service: Service,
     instance: Instance,
     *,
     leaked_sessions: int = 3,
     idle_seconds: float = 4.0,
+    idle_seconds_in_one_look: float = 30.0,
     critical_seconds: float = 300.0,
     critical_share: float = 0.8,
 ) -> Iterator[Finding]:
     """Sessions hold a transaction open and do nothing: connections leak from their pool.
 
     A leak is ``leaked_sessions`` of one application and role, or one process's whole declared
-    pool, that did not move between the looks and idles for ``idle_seconds``. Critical when it
-    fills that pool, blocks others, is older than ``critical_seconds``, or the server's slots are
-    taken by ``critical_share``.
+    pool, that did not move between the looks and idles for ``idle_seconds``; where there was
+    only one look, for ``idle_seconds_in_one_look``. Critical when it fills that pool, blocks
+    others, is older than ``critical_seconds``, or the server's slots are taken by
+    ``critical_share``.
     """
+    sessions = looks or Looks(now, now, 0.0)
+    least_idle = idle_seconds if looks else idle_seconds_in_one_look
     fleet = fleet_of(service, instance)
     idle = sum(s.idle_in_transaction for s in sessions.last.clients)
     measure = Measure(name="idle_in_transaction", value=idle)
     leaks = 0
-    for group in _stuck(sessions, idle_seconds):
+    for group in _stuck(sessions, least_idle):
         count, waiters = len(group), _waiters(group, sessions.last)
         fills = bool(fleet.own_pool) and count >= fleet.own_pool
         if count < leaked_sessions and not fills:
@@ -185,7 +194,8 @@ def idle_in_transaction(
                 label="leak.idle_in_transaction",
                 confidence=Confidence.LIKELY,
                 because=f"{holder} opens transactions and neither ends them nor returns the "
-                "connections: none of these sessions moved between the looks",
+                "connections: "
+                + ("none of these sessions moved between the looks" if looks else "all are old"),
             ),
             remedies=_remedies(group, sessions.last),
             explains=_EXPLAINS,

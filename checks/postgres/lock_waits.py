@@ -155,7 +155,8 @@ def _finding(jam: Jam, cause: Cause, status: Status, taken_at: str) -> Finding:
 
 @check
 def lock_waits(
-    sessions: Looks[Sessions],
+    now: Sessions,
+    looks: Looks[Sessions] | None,
     *,
     warning_seconds: float = 3.0,
     critical_seconds: float = 30.0,
@@ -165,9 +166,10 @@ def lock_waits(
     """Sessions wait for locks: names the head blocker, not those who merely wait in line.
 
     Judged from waits that last ``warning_seconds``, and from a row for which
-    ``hot_row_waiters`` queue while its holder changes. Critical from ``critical_seconds`` or
-    ``critical_waiters`` on.
+    ``hot_row_waiters`` queue while its holder changes, which takes two looks to see. Critical
+    from ``critical_seconds`` or ``critical_waiters`` on.
     """
+    sessions = looks or Looks(now, now, 0.0)
 
     def status(jam: Jam) -> Status:
         worst = jam.longest >= critical_seconds or len(jam.waiters) >= critical_waiters

@@ -130,4 +130,4 @@ def test_what_is_said_of_a_saved_look_is_the_same(look: Sessions) -> None:
     by_id = {check.id: check for check in CHECKS}
     live, replayed = Looks(look, look, 5.0), Looks(saved, saved, 5.0)
     check = by_id["postgres.lock_waits"]
-    assert findings(check, [live]) == findings(check, [replayed])
+    assert findings(check, [look, live]) == findings(check, [saved, replayed])

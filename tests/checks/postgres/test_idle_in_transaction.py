@@ -39,7 +39,8 @@ def judge(
     owner = owner or service()
     settings = {k: v for k, v in owner.instances[0].settings.items() if isinstance(v, int)}
     room = room or slots(len(found.last.clients))
-    return run("idle_in_transaction", found, room, owner, instance(**settings), **limits)
+    facts = (found.last, found, room, owner, instance(**settings))
+    return run("idle_in_transaction", *facts, **limits)
 
 
 def stop(finding: Finding) -> str:
@@ -231,3 +232,12 @@ def test_blind_sessions_that_worked_in_between_are_healthy() -> None:
     busy = [leaked(pid, state_age=None, state_us=20_000) for pid in (11, 12, 13)]
     (finding,) = judge(looks(busy, idle, from_titles=True), refused(3))
     assert finding.status is Status.OK
+
+
+@pytest.mark.parametrize(("age", "status"), [(29.0, Status.OK), (30.0, Status.WARNING)])
+def test_one_look_asks_for_older_sessions(age: float, status: Status) -> None:
+    seen = looks([leaked(pid, state_age=age) for pid in (11, 12, 13)]).last
+    facts = (seen, None, slots(3), service(), instance())
+    (finding,) = run("idle_in_transaction", *facts)
+    assert finding.status is status
+    assert "looks" not in "".join(entry.text for entry in finding.evidence)

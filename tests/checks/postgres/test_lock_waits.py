@@ -26,7 +26,7 @@ ORDERS = "public.orders"
 
 
 def judge(found: Looks[Sessions], **limits: object) -> list[Finding]:
-    return run("lock_waits", found, **limits)
+    return run("lock_waits", found.last, found, **limits)
 
 
 def report(**fields: object) -> Session:
@@ -240,3 +240,9 @@ class TestJams:
         began = time.monotonic()
         assert heads(jams(sessions(queue))) == {1: set(range(2, 402))}
         assert time.monotonic() - began < 2
+
+
+def test_one_look_shows_who_has_waited_long() -> None:
+    seen = looks([leaked(11, locks=1), waiting(12, 11, seconds=4.0)]).last
+    (finding,) = run("lock_waits", seen, None)
+    assert cause(finding) == "lock.idle_holder"
