@@ -85,7 +85,7 @@ class _Resolver:
                 for other in self._siblings
                 if other.instance.backend == kind
             }
-            return Each(found_each)
+            return Each[Fact | Looks[Fact]](found_each)
         found = _seen(need, self._backend)
         if not isinstance(found, Absence):
             return found
