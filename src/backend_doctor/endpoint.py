@@ -6,7 +6,14 @@ from typing import Literal
 from backend_doctor.secret import Secret
 
 TlsMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
-DEFAULT_PORTS = {"postgres": 5432, "redis": 6379}
+DEFAULT_PORTS = {
+    "postgres": 5432,
+    "redis": 6379,
+    "mongodb": 27017,
+    "rabbitmq": 5672,
+    "http": 80,
+    "cors": 80,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +34,8 @@ class Endpoint:
     the host; a kind without a network address (a process, a file) says there where it is.
     ``options`` are the query parameters that no other field holds. ``url`` is the whole URL
     of an HTTP kind, without user and password; ``secrets`` are further ones by name.
+    ``scope`` holds what else is declared that steers what is looked at (the clients of a cors
+    endpoint), so that two endpoints which differ in it are looked at one by one.
     """
 
     kind: str
@@ -39,6 +48,7 @@ class Endpoint:
     options: tuple[tuple[str, str], ...] = ()
     url: str = ""
     secrets: tuple[tuple[str, Secret], ...] = ()
+    scope: str = ""
 
     @property
     def host(self) -> str:
@@ -63,7 +73,7 @@ class Endpoint:
             place = ",".join(
                 f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts
             )
-        return f"{place}/{self.database}" if self.database else place
+        return f"{place}/{self.database}" if self.database not in (None, "", "/") else place
 
     @property
     def server(self) -> tuple[str, tuple[tuple[str, int], ...]]:
@@ -72,5 +82,6 @@ class Endpoint:
 
     @property
     def session(self) -> tuple[object, ...]:
-        """What makes two endpoints share one connection: server, database and user."""
-        return (self.kind, self.server, self.database, self.user, self.url)
+        """What makes two endpoints share one connection: server, database, user and scope."""
+        place = (self.kind, self.server, self.database, self.user, self.url)
+        return (*place, self.secrets, self.scope)

@@ -22,7 +22,26 @@ services:
     redis:
       - {name: cache, url: "redis://:c4n4ry@cache", max_connections: 5}
       - {name: sessions, url: file:secret}
-    mongodb: mongodb://u:c4n4ry@h
+    pgbouncer: postgresql://u:c4n4ry@h
+    mongodb: {url: "mongodb://u:c4n4ry@h1,h2/shop", max_pool_size: 0}
+    rabbitmq: {url: "amqp://u:c4n4ry@broker/v", management: "http://broker:15672"}
+    http: [{name: api, url: "https://api.example", health: /healthz, metrics: /metrics}]
+    cors:
+      url: https://api.example
+      origins: ["https://myapp.com"]
+      methods: [GET, PUT]
+      headers: [authorization]
+      paths: [/api/orders]
+      refused: ["https://evil.example"]
+      credentials: true
+    token:
+      sample: {file: token.jwt}
+      secret: c4n4ry
+      leeway: 60
+      long_lived: false
+      hosts: ["https://a", "https://b"]
+    process: [{port: 8000}, {name: worker, unit: worker.service}]
+    settings: {file: config/settings.yaml, env: staging}
 limits: {postgres.pool_exhaustion: {warning: 0.7}}
 ignore: [{check: redis.clients, service: shop, until: 2030-01-31, reason: known}]
 checks: [mine]
@@ -30,7 +49,9 @@ checks: [mine]
 # what no schema can tell: files, variables, URLs' insides, names that must differ or exist
 BEYOND_SCHEMA = {
     "service not examined", "name twice", "not a URL", "other kind",
-    "not examined kind", "scheme", "port", "ambiguous", "sslmode", "unset variable",
+    "other new kind", "http of amqp", "management of amqp", "management with password",
+    "srv with port", "token sample missing", "token hosts", "scheme",
+    "port", "ambiguous", "sslmode", "unset variable",
     "open reference", "reference without name", "bad URL in variable", "env: unset",
     "env: no name", "file: missing", "file: folder", "file: URL", "file: endless", "file: empty",
     "ignore service", "checks missing", "workers from text", "limits infinite",
@@ -39,7 +60,8 @@ BEYOND_SCHEMA = {
 
 
 def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    kept = {key: value for key, value in os.environ.items() if not key.endswith("_URL")}
+    left_out = ("_URL", "APP_ENV", "SECRET_KEY", "CORS_ORIGINS", "LOG_LEVEL")
+    kept = {key: value for key, value in os.environ.items() if not key.endswith(left_out)}
     return subprocess.run(
         [sys.executable, "-m", "backend_doctor", *arguments],
         capture_output=True,
@@ -53,6 +75,7 @@ def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedPr
 def test_show_names_origins_and_no_secret(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text(EXAMPLE)
     (tmp_path / "secret").write_text("redis://:c4n4ry@sessions\n")
+    (tmp_path / "token.jwt").write_text("c4n4ry.c4n4ry.c4n4ry\n")
     (tmp_path / "mine").mkdir()
     url = "postgresql://app:c4n4ry@db/shop"
     done = run(tmp_path, "config", "show", "--config", "shop.yaml", SHOP_URL=url)
@@ -72,8 +95,26 @@ def test_show_names_origins_and_no_secret(tmp_path: Path) -> None:
         "postgres.pool_exhaustion warning: 0.7",
         "redis.clients shop until 2030-01-31: known",
         "mine",
+        "address h1:27017,h2:27017/shop shop.yaml:9",
+        "max_pool_size 0 shop.yaml:9",
+        "address broker:5672/v shop.yaml:10",
+        "management http://broker:15672 shop.yaml:10",
+        "http api",
+        "health /healthz shop.yaml:11",
+        "origins https://myapp.com shop.yaml:14",
+        "methods GET, PUT shop.yaml:15",
+        "credentials true shop.yaml:19",
+        "address token.jwt shop.yaml:20",
+        "sample set (not shown) shop.yaml:20",
+        "secret set (not shown) shop.yaml:20",
+        "leeway 60 shop.yaml:23",
+        "address port 8000 shop.yaml:26",
+        "process worker",
+        "address unit worker.service shop.yaml:26",
+        "address config/settings.yaml config/settings.yaml",
+        "env staging shop.yaml:27",
     }
-    assert done.stderr == "warning: shop.yaml: not examined by this version: mongodb\n"
+    assert done.stderr == "warning: shop.yaml: not examined by this version: pgbouncer\n"
     assert "c4n4ry" not in done.stdout + done.stderr
 
 

@@ -29,6 +29,10 @@ def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedPr
         ({}, ["localhost:5432/postgres"]),
         ({"DATABASE_URL": URL}, ["db:5432/shop"]),
         ({"REDIS_URL": "redis://:c4n4ry@cache/3"}, ["cache:6379/3"]),
+        (
+            {"MONGODB_URL": "mongodb://u:c4n4ry@mongo/shop", "AMQP_URL": "amqp://u:c4n4ry@broker"},
+            ["mongo:27017/shop", "broker:5672"],
+        ),
         ({"DATABASE_URL": URL, "REDIS_URL_FILE": "url"}, ["db:5432/shop", "filed:6379/0"]),
         ({"DATABASE_URL": "sqlite:///c4n4ry", "REDIS_URL": "redis://cache"}, ["cache:6379/0"]),
     ],

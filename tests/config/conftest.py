@@ -12,7 +12,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in list(os.environ):
         if name.endswith(("_URL", "_URL_FILE")) or name.startswith(("BACKEND_DOCTOR", "PG")):
             monkeypatch.delenv(name)
-    for name in ("SECRET_KEY", "CORS_ORIGINS"):
+    for name in ("SECRET_KEY", "CORS_ORIGINS", "APP_ENV", "LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     folder = tmp_path / "here"

@@ -93,7 +93,7 @@ MALFORMED: dict[str, Malformed] = {
         "services:\n  shop: {replicas: 2}\n", 2, "services.shop", "has no backend"
     ),
     "service not examined": Malformed(
-        f"services:\n  shop: {{mongodb: '{URL}'}}\n", 1, "services", "no service has a backend"
+        f"services:\n  shop: {{pgbouncer: '{URL}'}}\n", 1, "services", "no service has a backend"
     ),
     "service name": Malformed(
         f"services:\n  my shop: {URL}\n", 2, "services.(key not shown)", "no name for a service"
@@ -168,7 +168,79 @@ MALFORMED: dict[str, Malformed] = {
     ),
     "not a URL": Malformed(url(CANARY), 3, _PG, "this is not a URL"),
     "other kind": Malformed(url("redis://:c4n4ry@h"), 3, _PG, "is a URL of redis, not of postgres"),
-    "not examined kind": Malformed(url("mongodb://u:c4n4ry@h"), 3, _PG, "not examined"),
+    "other new kind": Malformed(url("mongodb://u:c4n4ry@h"), 3, _PG, "is a URL of mongodb"),
+    "http of amqp": Malformed(
+        in_service("http: 'amqp://u:c4n4ry@h'"), 4, "services.shop.http", "is a URL of rabbitmq"
+    ),
+    "health without slash": Malformed(
+        in_service("http: {url: 'https://u:c4n4ry@h', health: c4n4ry}"),
+        4,
+        "services.shop.http.health",
+        "is no path",
+    ),
+    "cors origins a mapping": Malformed(
+        in_service("cors: {url: 'https://h', origins: {c4n4ry: 1}}"),
+        4,
+        "services.shop.cors.origins",
+        "is a mapping",
+    ),
+    "cors path": Malformed(
+        in_service("cors: {url: 'https://h', paths: [c4n4ry]}"),
+        4,
+        "services.shop.cors.paths",
+        "what is no path",
+    ),
+    "management of amqp": Malformed(
+        in_service("rabbitmq: {url: 'amqp://h', management: 'amqp://u:c4n4ry@h'}"),
+        4,
+        "services.shop.rabbitmq.management",
+        "is a URL of rabbitmq",
+    ),
+    "management with password": Malformed(
+        in_service("rabbitmq: {url: 'amqp://h', management: 'http://u:c4n4ry@h'}"),
+        4,
+        "services.shop.rabbitmq.management",
+        "holds user or password",
+    ),
+    "srv with port": Malformed(
+        in_service("mongodb: 'mongodb+srv://u:c4n4ry@h:1/db'"),
+        4,
+        "services.shop.mongodb",
+        "without a port",
+    ),
+    "token a text": Malformed(
+        in_service("token: c4n4ry"), 4, "services.shop.token", "is text; expected a mapping"
+    ),
+    "token empty": Malformed(
+        in_service("token: {leeway: 3}"), 4, "services.shop.token", "nothing to examine"
+    ),
+    "token sample missing": Malformed(
+        in_service("token: {sample: {file: missing}}"),
+        4,
+        "services.shop.token.sample.file",
+        "missing cannot be read",
+    ),
+    "token hosts": Malformed(
+        in_service("token: {hosts: ['redis://:c4n4ry@h']}"),
+        4,
+        "services.shop.token.hosts",
+        "is a URL of redis",
+    ),
+    "process nothing": Malformed(
+        in_service("process: {name: a}"), 4, "services.shop.process", "names no process"
+    ),
+    "process twice": Malformed(
+        in_service("process: {pid: 1, port: 2}"),
+        4,
+        "services.shop.process",
+        "pid and port are given; expected one of pid",
+    ),
+    "process port": Malformed(
+        in_service("process: {port: 70000}"), 4, "services.shop.process.port", "is too large"
+    ),
+    "settings without file": Malformed(
+        in_service("settings: {env: c4n4ry}"), 4, "services.shop.settings", '"file" is missing'
+    ),
     "scheme": Malformed(url("postgresq://u:c4n4ry@h"), 3, _PG, 'did you mean "postgresql"?'),
     "port": Malformed(url("postgresql://u:c4n4ry@h:x/d"), 3, _PG, "the port is not a number"),
     "ambiguous": Malformed(url("postgresql://u:1/c4n4ry@h/d"), 3, _PG, "several ways"),

@@ -8,6 +8,7 @@ import pytest
 
 from backend_doctor.config.load import load
 from backend_doctor.config.model import Configuration, ConfigurationError, Ignore
+from backend_doctor.secret import Secret
 
 SHOP = """\
 services:
@@ -19,11 +20,11 @@ services:
       - {url: postgresql://u@replica/shop, role: replica}
       - postgresql://u@reports/shop
     redis: {url: file:secret, max_connections: 50}
-    mongodb: {url: "${NOT_SET}"}
+    pgbouncer: {url: "${NOT_SET}"}
   billing:
     postgres: postgresql://billing@db/billing
   mail:
-    http: {url: "https://mail.example"}
+    pgbouncer: postgresql://mail@pool/mail
 limits:
   postgres.pool_exhaustion: {warning: 0.7, strict: true, critical: "${CRITICAL:-0.9}"}
 ignore:
@@ -85,7 +86,7 @@ def test_a_file_with_all_there_is(shop: Path) -> None:
         Ignore(check="redis.clients", until=datetime.date(2030, 2, 1), reason="known too"),
     )
     assert found.warnings == (
-        "backend-doctor.yaml: not examined by this version: mongodb, http",
+        "backend-doctor.yaml: not examined by this version: pgbouncer",
         "backend-doctor.yaml: nothing to examine in the services mail",
     )
 
@@ -140,23 +141,43 @@ def test_the_bare_environment(bare: Path, monkeypatch: pytest.MonkeyPatch) -> No
     found = load()
     (service,) = found.services
     assert (service.name, service.workers) == ("default", 1)
-    assert [one.origin for one in service.instances] == ["from DATABASE_URL", "from REDIS_URL_FILE"]
+    assert [one.origin for one in service.instances] == [
+        "from DATABASE_URL",
+        "from REDIS_URL_FILE",
+        "environment",
+    ]
     password = service.instances[0].endpoint.password
     assert password is not None
     assert password.reveal() == "${NOT_A_REFERENCE}"
-    assert found.warnings == ("environment: not examined by this version: SECRET_KEY",)
+    settings = service.instances[2]
+    assert (settings.kind, settings.endpoint.address) == ("settings", "environment")
+    assert settings.endpoint.secret("secret_key") == Secret("c4n4ry")
     monkeypatch.setenv("REDIS_URL", "redis://h")
     with pytest.raises(ConfigurationError, match="REDIS_URL and REDIS_URL_FILE are both set"):
         load()
 
 
-def test_only_unexamined_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AMQP_URL", "amqp://u:c4n4ry@h")
-    with pytest.raises(
-        ConfigurationError, match="AMQP_URL: not examined by this version"
-    ) as caught:
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("MONGODB_URL", "mongodb://u:c4n4ry@h", "mongodb"),
+        ("AMQP_URL", "amqp://u:c4n4ry@h", "rabbitmq"),
+        ("SECRET_KEY", "c4n4ry", "settings"),
+        ("CORS_ORIGINS", "https://a.example", "settings"),
+        ("APP_ENV", "production", "settings"),
+    ],
+)
+def test_each_variable_alone(
+    name: str, value: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "DEBUG")
+    with pytest.raises(ConfigurationError, match=name):
         load()
-    assert "c4n4ry" not in str(caught.value)
+    monkeypatch.setenv(name, value)
+    found = load()
+    assert instances(found) == [f"default.{kind}.{kind}"]
+    if kind == "settings":
+        assert found.services[0].instances[0].settings["log_level"] == "DEBUG"
 
 
 SETTINGS = """\
@@ -164,22 +185,33 @@ app: {name: shop, env: "${APP_ENV}"}
 server: {host: 0.0.0.0, workers: "${WORKERS:-3}"}
 database:
   postgresql: {url: "${DATABASE_URL}", pool_size: 20, max_overflow: 30, echo: false}
-  mongodb: {url: "${MONGODB_URL}"}
+  mongodb: {url: "${MONGODB_URL}", max_pool_size: 40}
   redis: {url: "redis://cache/1", max_connections: 50, ttl: 3600}
+security: {secret_key: "${NOT_SET}"}
+rabbitmq: {url: "amqp://guest:guest@broker/"}
 """
 
 
 def test_an_applications_own_settings(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (bare / "settings.yaml").write_text(SETTINGS)
     monkeypatch.setenv("DATABASE_URL", "postgresql+asyncpg://u:p@db/shop")
+    with pytest.raises(ConfigurationError, match="MONGODB_URL is not set"):
+        load(settings=Path("settings.yaml"))
+    monkeypatch.setenv("MONGODB_URL", "mongodb://u:p@mongo/shop")
+    monkeypatch.setenv("APP_ENV", "production")
     found = load(settings=Path("settings.yaml"))
     (service,) = found.services
     assert (service.name, service.replicas, service.workers) == ("default", 1, 3)
     assert [one.settings for one in service.instances] == [
         {"pool_size": 20, "max_overflow": 30},
+        {"max_pool_size": 40},
         {"max_connections": 50},
+        {},
+        {"env": "production"},
     ]
-    assert found.warnings == ("settings.yaml: not examined by this version: mongodb",)
+    assert [one.kind for one in service.instances][3:] == ["rabbitmq", "settings"]
+    assert service.instances[4].endpoint.address == "settings.yaml"
+    assert found.warnings == ()
     with pytest.raises(ConfigurationError, match="--config and --settings"):
         load(settings=Path("settings.yaml"), config=Path("x"))
 
@@ -227,7 +259,7 @@ def test_targets_select(shop: Path, targets: list[str], chosen: list[str]) -> No
         ("shop.postgress", 'expected postgres or redis; did you mean "postgres"?'),
         ("billing.redis", '"redis" is no backend in service billing'),
         ("shop.postgres.primry", 'did you mean "primary"?'),
-        ("shop.mongodb", "mongodb is not examined by this version"),
+        ("shop.pgbouncer", "pgbouncer is not examined by this version"),
         ("mail", '"mail" is no service'),
         ("u:c4n4ry@h", "this target (not shown) is no service"),
         ("", "is no service"),
@@ -265,6 +297,10 @@ def test_a_password_on_the_command_line_is_warned_of() -> None:
     (warning,) = found.warnings
     assert "process list" in warning
     assert "c4n4ry" not in warning
-    with pytest.raises(ConfigurationError, match="target 1: amqp:// is not examined") as caught:
-        load(targets=["amqp://u:c4n4ry@h"])
+    targets = ["https://api.example/orders", "mongodb://u:c4n4ry@h", "amqp://u:c4n4ry@h/v"]
+    found = load(targets=targets)
+    kinds = ("http", "mongodb", "rabbitmq")
+    assert instances(found) == [f"adhoc.{kind}.{kind}" for kind in kinds]
+    with pytest.raises(ConfigurationError, match="target 1: the URL's scheme") as caught:
+        load(targets=["ftp://u:c4n4ry@h"])
     assert "c4n4ry" not in str(caught.value)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend_doctor.config.model import ConfigurationError
-from backend_doctor.config.references import resolve, substitute
+from backend_doctor.errors import ConfigurationError
+from backend_doctor.references import resolve, substitute
 
 ENVIRON = {"HOST": "db", "PASSWORD": "${HOST}", "EMPTY": "", "DATABASE_URL": "x"}
 

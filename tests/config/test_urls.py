@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from backend_doctor.config.model import ConfigurationError
 from backend_doctor.config.urls import parse_url
 from backend_doctor.endpoint import Endpoint
+from backend_doctor.errors import ConfigurationError
 
 CANARY = "c4n4ry"
 
@@ -65,6 +65,19 @@ def password(endpoint: Endpoint) -> str | None:
         ("unix:///run/redis.sock?db=4", None, None, "/run/redis.sock/4"),
         ("unix://u:a/b@/run/redis.sock", "u", "a/b", "/run/redis.sock/0"),
         ("  redis://h\n", None, None, "h:6379/0"),
+        ("mongodb://h", None, None, "h:27017"),
+        ("mongodb://u:a%2Fb%40c@h1,h2:1,[::1]:2/shop", "u", "a/b@c", "h1:27017,h2:1,[::1]:2/shop"),
+        ("mongodb://u:p@h/?authSource=admin", "u", "p", "h:27017"),
+        ("mongodb://u@%2Ftmp%2Fmongodb-27017.sock/shop", "u", None, "/tmp/mongodb-27017.sock/shop"),
+        ("mongodb+srv://u:p@cluster.example/shop", "u", "p", "cluster.example:27017/shop"),
+        ("amqp://", None, None, "localhost:5672"),
+        ("amqp://u:p@h", "u", "p", "h:5672"),
+        ("amqp://u:p@h/%2F", "u", "p", "h:5672"),
+        ("amqp://u:p@h/a%2Fb", "u", "p", "h:5672/a/b"),
+        ("amqps://u:p@h1,h2:1/shop", "u", "p", "h1:5671,h2:1/shop"),
+        ("http://H.example", None, None, "h.example:80"),
+        ("https://u:a/b@h/api", "u", "a/b", "h:443"),
+        ("https://[::1]:8443/", None, None, "[::1]:8443"),
     ],
 )
 def test_readings(url: str, user: str | None, secret: str | None, address: str) -> None:
@@ -86,6 +99,22 @@ def test_readings(url: str, user: str | None, secret: str | None, address: str) 
         ("valkeys://h?ssl_ca_certs=/a", "verify-full", ("/a", None, None)),
         ("rediss://h?ssl_cert_reqs=none", "require", (None, None, None)),
         ("rediss://h?ssl_check_hostname=false&ssl_certfile=/b", "verify-ca", (None, "/b", None)),
+        ("mongodb://h", "disable", (None, None, None)),
+        ("mongodb+srv://h", "verify-full", (None, None, None)),
+        ("mongodb+srv://h/?tls=false", "disable", (None, None, None)),
+        ("mongodb://h/?ssl=true&tlsCAFile=/a", "verify-full", ("/a", None, None)),
+        ("mongodb://h/?tls=true&tlsAllowInvalidHostnames=true", "verify-ca", (None, None, None)),
+        (
+            "mongodb://h/?TLS=true&tlsInsecure=true&tlsCertificateKeyFile=/b",
+            "require",
+            (None, "/b", "/b"),
+        ),
+        ("amqp://h", "disable", (None, None, None)),
+        ("amqps://h?cafile=/a&certfile=/b&keyfile=/c", "verify-full", ("/a", "/b", "/c")),
+        ("amqps://h?no_verify_ssl=1", "require", (None, None, None)),
+        ("amqps://h?verify=verify_none&cacertfile=/a", "require", ("/a", None, None)),
+        ("http://h", "disable", (None, None, None)),
+        ("https://h", "verify-full", (None, None, None)),
     ],
 )
 def test_tls(url: str, mode: str, files: tuple[str | None, ...]) -> None:
@@ -96,6 +125,23 @@ def test_tls(url: str, mode: str, files: tuple[str | None, ...]) -> None:
 def test_options_are_what_no_field_holds() -> None:
     endpoint = parsed("postgresql://h/d?sslmode=require&options=-csearch_path=a&target=any")
     assert endpoint.options == (("options", "-csearch_path=a"), ("target", "any"))
+
+
+def test_mongodb_options_keep_their_names() -> None:
+    endpoint = parsed("mongodb+srv://h/d?authSource=admin&tls=true&replicaSet=rs0")
+    assert endpoint.options == (("authSource", "admin"), ("replicaSet", "rs0"), ("srv", "true"))
+
+
+def test_the_virtual_host() -> None:
+    hosts = {"amqp://h": "/", "amqp://h/": "/", "amqp://h/%2F": "/", "amqp://h/%2Fa": "/a"}
+    for url, name in hosts.items():
+        assert parsed(url).database == name
+
+
+def test_a_web_url_is_kept_without_user_and_password() -> None:
+    endpoint = parsed("HTTPS://u:a/b@H.example:8443/a%20b/?q=1")
+    assert endpoint.url == "https://H.example:8443/a%20b/?q=1"
+    assert (endpoint.kind, endpoint.hosts) == ("http", (("h.example", 8443),))
 
 
 def test_no_host_means_the_local_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -115,8 +161,16 @@ def test_no_host_means_the_local_server(monkeypatch: pytest.MonkeyPatch, tmp_pat
         (f"postgresql:/u:{CANARY}@h/db", "not a URL"),
         (f"postgressql://u:{CANARY}@h/db", 'did you mean "postgresql"?'),
         (f"mysql://u:{CANARY}@h/db", "scheme"),
-        (f"mongodb+srv://u:{CANARY}@h/db", "mongodb+srv:// is not examined by this version"),
-        (f"https://u:{CANARY}@h/", "https:// is not examined by this version"),
+        (f"mongodb+srv://u:{CANARY}@a,b/db", "only one"),
+        (f"mongodb+srv://u:{CANARY}@a:27017/db", "without a port"),
+        (f"mongodb://u:{CANARY}@a,,b/db", "one of the hosts is empty"),
+        (f"mongodb://u:{CANARY}@%2Ftmp%2Fm.sock,b/db", "socket"),
+        (f"mongodb://u:{CANARY}@h/?tls={CANARY}", "tls= has an unknown value"),
+        (f"mongodb://u:{CANARY}@h/?tlsCertificateKeyFilePassword=x", "without a passphrase"),
+        (f"amqps://u:{CANARY}@h?verify=maybe", "verify_peer or verify_none"),
+        (f"https://u:{CANARY}@/", "names no host"),
+        (f"http://u:{CANARY}@a,b/", "several hosts"),
+        (f"httpss://u:{CANARY}@h/", 'did you mean "https"?'),
         (f"postgresql://u:1234/{CANARY}@h/db", "several ways"),
         (f"postgresql://u:{CANARY}@a/b@h/db", "several ways"),
         (f"postgresql://u:/{CANARY}@h:x/db", "several ways"),
@@ -167,6 +221,9 @@ def test_encoded_parts_come_back(user: str, secret: str, name: str) -> None:
     assert (endpoint.user, password(endpoint) or "", endpoint.database) == (user, secret, name)
     endpoint = parsed("redis://{}:{}@h:1/7".format(*encoded))
     assert (endpoint.user, password(endpoint) or "", endpoint.address) == (user, secret, "h:1/7")
+    for scheme in ("mongodb", "amqp"):
+        endpoint = parsed(scheme + "://{}:{}@h:1/{}".format(*encoded))
+        assert (endpoint.user, password(endpoint) or "", endpoint.database) == (user, secret, name)
 
 
 @given(secret=RAW)
@@ -182,7 +239,22 @@ def test_a_raw_password_is_read_right_or_refused(secret: str) -> None:
 
 
 @given(
-    st.sampled_from(["", "postgresql://", "redis://", "unix://", "rediss://u:", "postgres://u:p@"]),
+    st.sampled_from(
+        [
+            "",
+            "postgresql://",
+            "redis://",
+            "unix://",
+            "rediss://u:",
+            "postgres://u:p@",
+            "mongodb://",
+            "mongodb+srv://u:",
+            "amqp://u:p@",
+            "amqps://",
+            "http://",
+            "https://u:p@",
+        ]
+    ),
     st.text(max_size=60) | RAW,
 )
 def test_any_text_is_read_or_refused(start: str, text: str) -> None:
@@ -195,7 +267,11 @@ def test_any_text_is_read_or_refused(start: str, text: str) -> None:
         assert len(message) < 400
 
 
-@given(st.sampled_from(["postgresql://u:", "redis://:"]), NO_QUERY, NO_QUERY)
+@given(
+    st.sampled_from(["postgresql://u:", "redis://:", "mongodb://u:", "amqp://u:", "https://u:"]),
+    NO_QUERY,
+    NO_QUERY,
+)
 def test_no_message_holds_the_password(start: str, before: str, after: str) -> None:
     endpoint, message = parsed_or_refused(f"{start}{before}{CANARY}{after}@h:port/db")
     assert CANARY not in message

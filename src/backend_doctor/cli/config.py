@@ -8,6 +8,7 @@ import click
 
 from backend_doctor.config.load import load
 from backend_doctor.config.model import Configuration, Ignore, InstanceConfig, ServiceConfig
+from backend_doctor.facts import Setting
 from backend_doctor.text import safe_text
 
 Row = tuple[str, str, str]
@@ -77,11 +78,19 @@ def _service_rows(service: ServiceConfig) -> Iterator[Row]:
 def _instance_rows(instance: InstanceConfig) -> Iterator[tuple[str, str, str]]:
     endpoint, origin = instance.endpoint, instance.origin
     yield "address", endpoint.address, origin
-    yield "password", "set (not shown)" if endpoint.password else "none", origin
-    yield "tls", endpoint.tls.mode, origin
+    if endpoint.hosts:
+        yield "password", "set (not shown)" if endpoint.password else "none", origin
+        yield "tls", endpoint.tls.mode, origin
+    for name, _ in endpoint.secrets:
+        yield name, "set (not shown)", origin
     for key, value in instance.settings.items():
-        shown = str(value).lower() if isinstance(value, bool) else str(value)
-        yield key, shown, instance.origins.get(key, "")
+        yield key, _spoken(value), instance.origins.get(key, "")
+
+
+def _spoken(value: Setting) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _general(configuration: Configuration) -> Iterator[tuple[str, list[Row]]]:

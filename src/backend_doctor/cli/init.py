@@ -9,18 +9,22 @@ import click
 from backend_doctor.config.environment import VARIABLES
 from backend_doctor.config.load import FILE_NAME
 from backend_doctor.config.model import ConfigurationError
-from backend_doctor.config.references import read_secret
 from backend_doctor.config.urls import parse_url
 from backend_doctor.errors import UserError
+from backend_doctor.references import read_secret
 from backend_doctor.text import safe_text
 
 _SETTINGS = {
     "postgres": "pool_size: 5, max_overflow: 10",
+    "mongodb": "max_pool_size: 100",
     "redis": "max_connections: 10",
+    "rabbitmq": "",
 }
 _EXAMPLES = {
     "postgres": "postgresql://localhost:5432/postgres",
+    "mongodb": "mongodb://localhost:27017/app",
     "redis": "redis://localhost:6379/0",
+    "rabbitmq": "amqp://localhost:5672/",
 }
 _TEXT = """\
 # What backend-doctor examines: services, each with the backends it stands on.
@@ -35,6 +39,17 @@ services:
     replicas: 1   # copies of the application
     workers: 1    # processes in each copy
 {backends}
+    # http: {{url: "https://api.example.com", health: /healthz}}
+    # cors:             # what browsers will send: the clients, not the server's own list
+    #   url: "https://api.example.com"
+    #   origins: ["https://app.example.com"]
+    #   methods: [GET, PUT]
+    #   headers: [authorization]
+    #   paths: [/api/orders]
+    #   credentials: true
+    # token: {{sample: {{file: token.jwt}}, secret: "${{SECRET_KEY}}"}}
+    # process: {{port: 8000}}            # or pid, pidfile, cmdline, unit
+    # settings: config/settings.yaml   # the application's own, examined offline
     # Several of a kind have names:
     # postgres:
     #   - {{name: primary, url: "${{DATABASE_URL}}", pool_size: 5, max_overflow: 10}}
@@ -56,7 +71,8 @@ services:
 def command(path: str, force: bool) -> None:
     """Write a first configuration file, readable by you alone; "-" prints it instead.
 
-    What the environment holds (DATABASE_URL, REDIS_URL) is referred to by name, never copied.
+    What the environment holds (DATABASE_URL, MONGODB_URL, REDIS_URL, AMQP_URL) is referred to
+    by name, never copied.
     """
     text, notes = first_configuration(os.environ)
     if path == "-":
@@ -79,7 +95,8 @@ def first_configuration(environ: Mapping[str, str]) -> tuple[str, list[str]]:
         except ConfigurationError as error:
             notes.append(f"not used: {error}")
         url = reference or f"${{{name}:-{_EXAMPLES[kind]}}}"
-        lines[kind] = (reference, f'{kind}: {{url: "{url}", {_SETTINGS[kind]}}}')
+        settings = f", {_SETTINGS[kind]}" if _SETTINGS[kind] else ""
+        lines[kind] = (reference, f'{kind}: {{url: "{url}"{settings}}}')
     used = {kind for kind, (reference, _) in lines.items() if reference} or {"postgres"}
     backends = (f"    {'' if kind in used else '# '}{lines[kind][1]}" for kind in lines)
     return _TEXT.format(backends="\n".join(backends)), notes

@@ -1,26 +1,63 @@
-"""What a service's configuration may say of each kind of backend."""
+"""What a service's configuration may say of each kind of backend that a URL names."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from backend_doctor.config.model import InstanceConfig
-from backend_doctor.config.place import Place, shown
 from backend_doctor.config.reading import Reader
-from backend_doctor.config.references import Resolved
 from backend_doctor.config.urls import parse_url
-from backend_doctor.config.yamlfile import Node
 from backend_doctor.facts import Setting
+from backend_doctor.place import Place, shown
+from backend_doctor.references import Resolved
+from backend_doctor.yamlfile import Node
 
-NOT_EXAMINED = ("pgbouncer", "mongodb", "rabbitmq", "http", "cors", "token", "process")
+NOT_EXAMINED = ("pgbouncer",)
 EXAMPLES = {
     "postgres": "a URL such as postgresql://app@db:5432/shop",
+    "mongodb": "a URL such as mongodb://app@mongo:27017/shop",
     "redis": "a URL such as redis://cache:6379/0",
+    "rabbitmq": "a URL such as amqp://app@broker:5672/",
+    "http": "a URL such as https://api.example.com",
+    "cors": "a URL such as https://api.example.com",
 }
+_WEB = ("http", "cors")
 _INSTANCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}")
 _ROLES = {role: role for role in ("primary", "replica")}
 
 Read = Callable[[Reader, Node], Setting]
+
+
+def _path(reader: Reader, node: Node) -> str:
+    path = reader.text(node, "a path such as /healthz")
+    if not path.startswith("/") or re.search(r"[\s\x00-\x1f\x7f]", path):
+        raise node.place.error("is no path", "a path such as /healthz")
+    return path
+
+
+def _paths(reader: Reader, node: Node) -> tuple[str, ...]:
+    paths = reader.texts(node, "a list of paths such as /api/orders")
+    if not all(path.startswith("/") for path in paths):
+        raise node.place.error("holds what is no path", "paths such as /api/orders")
+    return paths
+
+
+def _words(what: str) -> Read:
+    return lambda reader, node: reader.texts(node, f"a list of {what}")
+
+
+def _management(reader: Reader, node: Node) -> str:
+    found = reader.secret(node, "the management API's URL, such as http://broker:15672")
+    endpoint = parse_url(found.text, place=str(node.place))
+    if endpoint.kind != "http":
+        raise node.place.error(f"is a URL of {endpoint.kind}", "http://broker:15672")
+    if endpoint.user or endpoint.password:
+        raise node.place.error(
+            "holds user or password", "the URL alone; the amqp URL's user is used"
+        )
+    return endpoint.url
+
+
 SETTINGS: dict[str, dict[str, Read]] = {
     "postgres": {
         "pool_size": lambda reader, node: reader.number(node, 1),
@@ -29,9 +66,23 @@ SETTINGS: dict[str, dict[str, Read]] = {
         "role": lambda reader, node: reader.choice(node, _ROLES),
         "analyze": lambda reader, node: reader.flag(node),
     },
+    # the driver's 0: without bound
+    "mongodb": {"max_pool_size": lambda reader, node: reader.number(node, 0)},
     "redis": {"max_connections": lambda reader, node: reader.number(node, 1)},
+    "rabbitmq": {"management": _management},
+    "http": {"health": _path, "metrics": _path},
+    "cors": {
+        "origins": _words("origins such as https://myapp.com"),
+        "methods": _words("methods such as GET, PUT"),
+        "headers": _words("header names"),
+        "paths": _paths,
+        "refused": _words("origins that must be refused"),
+        "credentials": lambda reader, node: reader.flag(node),
+    },
 }
 """Kind of backend, key, how its value is read."""
+_STEERING = ("rabbitmq", *_WEB)
+"""Kinds whose settings steer what is looked at, so that others' looks do not serve."""
 
 
 def default_name(kind: str, taken: set[str]) -> str:
@@ -42,12 +93,17 @@ def default_name(kind: str, taken: set[str]) -> str:
     return name
 
 
+def items(node: Node, what: str) -> list[Node]:
+    """The instances of one kind: the one that stands there, or those of a list."""
+    if isinstance(node.value, list) and not node.value:
+        raise node.place.error("is an empty list", f"{what}, or a list of these")
+    return node.value if isinstance(node.value, list) else [node]
+
+
 def read_kind(reader: Reader, service: str, kind: str, node: Node) -> Iterator[InstanceConfig]:
     """The instances of one kind: from a URL, a mapping, or a list of either."""
-    if isinstance(node.value, list) and not node.value:
-        raise node.place.error("is an empty list", "a URL, a mapping with url, or a list of these")
     taken: set[str] = set()
-    for item in node.value if isinstance(node.value, list) else [node]:
+    for item in items(node, "a URL, a mapping with url"):
         instance = _instance(reader, service, kind, item, taken)
         taken.add(instance.name)
         yield instance
@@ -62,18 +118,24 @@ def _instance(
         what = "a URL, a mapping with url, or a list of these"
         entries = reader.mapping(node, what, ("url", "name", *SETTINGS[kind]))
         url = reader.required(entries, "url", node)
-    name = default_name(kind, taken)
-    if "name" in entries:
-        name = _name(reader, entries["name"], taken)
+    name = instance_name(reader, entries, kind, taken)
     given = {key: read for key, read in SETTINGS[kind].items() if key in entries}
+    settings = {key: read(reader, entries[key]) for key, read in given.items()}
+    found = instance_at(service, name, reader.secret(url, EXAMPLES[kind]), url.place, kind)
+    scope = repr(sorted(settings.items())) if kind in _STEERING else ""
     return replace(
-        instance_at(service, name, reader.secret(url, EXAMPLES[kind]), url.place, kind),
-        settings={key: read(reader, entries[key]) for key, read in given.items()},
+        found,
+        endpoint=replace(found.endpoint, scope=scope),
+        settings=settings,
         origins={key: entries[key].place.origin for key in given},
     )
 
 
-def _name(reader: Reader, node: Node, taken: set[str]) -> str:
+def instance_name(reader: Reader, entries: Mapping[str, Node], kind: str, taken: set[str]) -> str:
+    """The name that an instance is given, or its default; each once in its kind."""
+    if "name" not in entries:
+        return default_name(kind, taken)
+    node = entries["name"]
     name = reader.text(node, "a name")
     if not _INSTANCE_NAME.fullmatch(name):
         raise node.place.error("is no name for a backend", "letters, digits, '.', - and _")
@@ -85,11 +147,13 @@ def _name(reader: Reader, node: Node, taken: set[str]) -> str:
 def instance_at(
     service: str, name: str, url: Resolved, place: Place, kind: str = ""
 ) -> InstanceConfig:
-    """The instance at a URL; of any examined kind; another than ``kind``, if given, is refused.
+    """The instance at a URL; of any kind; another than ``kind``, if given, is refused.
 
-    Raises ConfigurationError.
+    An http(s) URL serves both kinds that speak it. Raises ConfigurationError.
     """
     endpoint = parse_url(url.text, place=f"{place} ({url.origin})" if url.origin else str(place))
+    if kind in _WEB and endpoint.kind == "http":
+        endpoint = replace(endpoint, kind=kind)
     if kind and endpoint.kind != kind:
         raise place.error(f"is a URL of {endpoint.kind}, not of {kind}", EXAMPLES[kind])
     return InstanceConfig(

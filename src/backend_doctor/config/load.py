@@ -5,15 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from backend_doctor.config.appinstance import FROM_ENVIRONMENT
 from backend_doctor.config.appsettings import read_settings
-from backend_doctor.config.environment import (
-    VARIABLES,
-    read_environment,
-    variables_not_examined,
-)
+from backend_doctor.config.environment import VARIABLES, read_environment
 from backend_doctor.config.model import Configuration, ConfigurationError
 from backend_doctor.config.schema import read_configuration
 from backend_doctor.config.targets import adhoc, is_url, select
+from backend_doctor.place import listed
 from backend_doctor.text import safe_text
 
 FILE_NAME = "backend-doctor.yaml"
@@ -74,7 +72,7 @@ def _found(config: Path | None, settings: Path | None, environ: Mapping[str, str
         return read_configuration(own, environ, trusted=True)
     configuration = read_environment(environ, Path())
     if configuration is None:
-        raise _nothing(own, environ)
+        raise _nothing(own)
     return configuration
 
 
@@ -87,12 +85,11 @@ def user_file(environ: Mapping[str, str]) -> Path:
     return Path(folder, "backend-doctor", FILE_NAME)
 
 
-def _nothing(own: Path, environ: Mapping[str, str]) -> ConfigurationError:
-    others = variables_not_examined(environ)
-    unused = f" ({', '.join(others)}: not examined by this version)" if others else ""
+def _nothing(own: Path) -> ConfigurationError:
+    variables = listed((*VARIABLES.values(), *FROM_ENVIRONMENT))
     return ConfigurationError(
         f"no configuration: looked for {FILE_VARIABLE}, ./{FILE_NAME}, {safe_text(str(own))} "
-        f"and {' or '.join(VARIABLES.values())} in the environment{unused}.\n"
+        f"and {variables} in the environment.\n"
         f"Write one with `backend-doctor init`, or examine a URL at once: "
         f"`backend-doctor check env:DATABASE_URL` or `backend-doctor check postgresql://...`"
     )

@@ -5,14 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from backend_doctor.endpoint import Endpoint
-from backend_doctor.errors import UserError
+from backend_doctor.errors import ConfigurationError as ConfigurationError
 from backend_doctor.facts import Setting
 
 LimitValue = int | float | str | bool
-
-
-class ConfigurationError(UserError):
-    """The configuration cannot be used; the message says where, why, and what to do next."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from backend_doctor.config.model import LimitValue
-from backend_doctor.config.place import did_you_mean, listed, shown
-from backend_doctor.config.references import Resolved, resolve, substitute
-from backend_doctor.config.yamlfile import Node
+from backend_doctor.place import did_you_mean, listed, shown
+from backend_doctor.references import Resolved, resolve, substitute
+from backend_doctor.yamlfile import Node
 
 T = TypeVar("T")
 MOST = 1_000_000
@@ -71,7 +71,15 @@ class Reader:
         """A text that is not empty."""
         return self.resolved(node, what).text
 
-    def number(self, node: Node, minimum: int) -> int:
+    def texts(self, node: Node, what: str) -> tuple[str, ...]:
+        """A list of texts, or one text with commas between them, as a variable holds it."""
+        if isinstance(node.value, list):
+            found = [self.text(item, what) for item in node.value]
+        else:
+            found = [part.strip() for part in self.text(node, what).split(",")]
+        return tuple(filter(None, found))
+
+    def number(self, node: Node, minimum: int, maximum: int = MOST) -> int:
         """A whole number, also as the text of a variable."""
         value, shown_value = node.value, ""
         what = f"a whole number, {minimum} or more"
@@ -82,7 +90,7 @@ class Reader:
             shown_value = f" ({value})" if abs(value) < MOST else ""
         if not isinstance(value, int) or isinstance(value, bool):
             raise node.place.error(f"is {node.type_name}, not a whole number", what)
-        if not minimum <= value <= MOST:
+        if not minimum <= value <= maximum:
             problem = "is too small" if value < minimum else "is too large"
             raise node.place.error(problem + shown_value, what)
         return value

@@ -5,14 +5,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from backend_doctor.config.kinds import NOT_EXAMINED, SETTINGS, read_kind
-from backend_doctor.config.model import Configuration, Ignore, LimitValue, ServiceConfig
-from backend_doctor.config.place import did_you_mean, listed, shown
+from backend_doctor.config.model import (
+    Configuration,
+    Ignore,
+    InstanceConfig,
+    LimitValue,
+    ServiceConfig,
+)
+from backend_doctor.config.placeless import PLACELESS, read_placeless
 from backend_doctor.config.reading import Reader
-from backend_doctor.config.yamlfile import Node, read
+from backend_doctor.place import did_you_mean, listed, shown
+from backend_doctor.yamlfile import Node, read
 
 ADHOC = "adhoc"
 _TOP = ("services", "limits", "ignore", "checks")
-_SERVICE_KEYS = ("replicas", "workers", *SETTINGS, *NOT_EXAMINED)
+KINDS = (*SETTINGS, *PLACELESS)
+_SERVICE_KEYS = ("replicas", "workers", *KINDS, *NOT_EXAMINED)
 _SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,62}")
 _CHECK_ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 
@@ -57,7 +65,7 @@ def _services(reader: Reader, node: Node, warnings: list[str]) -> Iterator[Servi
             empty.append(name)
     if len(empty) == len(entries):
         raise node.place.error(
-            "no service has a backend that this version examines", f"{listed(SETTINGS)} in one"
+            "no service has a backend that this version examines", f"{listed(KINDS)} in one"
         )
     source = node.place.source
     if left_out:
@@ -67,9 +75,9 @@ def _services(reader: Reader, node: Node, warnings: list[str]) -> Iterator[Servi
 
 
 def _service(reader: Reader, name: str, node: Node, left_out: dict[str, None]) -> ServiceConfig:
-    entries = reader.mapping(node, f"a mapping with {listed(SETTINGS)}", _SERVICE_KEYS)
-    if not any(kind in entries for kind in (*SETTINGS, *NOT_EXAMINED)):
-        raise node.place.error("has no backend", listed(SETTINGS))
+    entries = reader.mapping(node, f"a mapping with {listed(KINDS)}", _SERVICE_KEYS)
+    if not any(kind in entries for kind in (*KINDS, *NOT_EXAMINED)):
+        raise node.place.error("has no backend", listed(KINDS))
     left_out.update(dict.fromkeys(kind for kind in NOT_EXAMINED if kind in entries))
     counted = [key for key in ("replicas", "workers") if key in entries]
     counts = {key: reader.number(entries[key], 1) for key in counted}
@@ -79,12 +87,17 @@ def _service(reader: Reader, name: str, node: Node, left_out: dict[str, None]) -
         workers=counts.get("workers", 1),
         instances=tuple(
             instance
-            for kind in SETTINGS
+            for kind in KINDS
             if kind in entries
-            for instance in read_kind(reader, name, kind, entries[kind])
+            for instance in _instances(reader, name, kind, entries[kind])
         ),
         origins={key: entries[key].place.origin for key in counted},
     )
+
+
+def _instances(reader: Reader, service: str, kind: str, node: Node) -> Iterator[InstanceConfig]:
+    read = read_placeless if kind in PLACELESS else read_kind
+    return read(reader, service, kind, node)
 
 
 def _check_id(text: str, node: Node) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from backend_doctor.config.place import fault
+from backend_doctor.place import fault
 
 LONGEST = 8192
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://(.*)", re.DOTALL)
@@ -23,7 +23,10 @@ _QUERY_INSIDE = re.compile(r"\?[A-Za-z0-9_.\-]+=")
 
 @dataclass(frozen=True)
 class Parts:
-    """The pieces of a URL, percent-decoded, but for ``hosts`` (still one text)."""
+    """The pieces of a URL, percent-decoded, but for ``hosts`` (still one text).
+
+    ``remainder`` is what follows scheme, user and password, as it was written.
+    """
 
     scheme: str
     user: str | None
@@ -31,6 +34,7 @@ class Parts:
     hosts: str
     path: str
     query: tuple[tuple[str, str], ...]
+    remainder: str
 
 
 def split(text: str, *, place: str) -> Parts:
@@ -62,6 +66,7 @@ def split(text: str, *, place: str) -> Parts:
         hosts=remainder["hosts"],
         path=decoded(remainder["path"] or "", place),
         query=tuple(_pairs(remainder["query"] or "", place)),
+        remainder=remainder.group(),
     )
 
 

@@ -1,20 +1,29 @@
 """URLs of backends, as drivers and frameworks write them, to endpoints."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-from backend_doctor.config.place import did_you_mean, fault, listed
+from backend_doctor.config.otherurls import amqp, http, mongodb
 from backend_doctor.config.urlparts import Parts, hosts_of, port_of, split
+from backend_doctor.config.urlquery import Query, first_secret
 from backend_doctor.endpoint import DEFAULT_PORTS, Endpoint, Tls, TlsMode
-from backend_doctor.secret import Secret
+from backend_doctor.place import did_you_mean, fault
 
 _TLS_MODES: tuple[TlsMode, ...] = (
     "disable", "allow", "prefer", "require", "verify-ca", "verify-full",
 )  # fmt: skip
 _POSTGRES = ("postgresql", "postgres")
 _REDIS = ("redis", "rediss", "valkey", "valkeys", "unix")
-_NOT_EXAMINED = ("mongodb", "mongodb+srv", "amqp", "amqps", "http", "https")
-_EXPECTED = "postgresql://, redis://, rediss:// or unix://"
+_OTHERS: dict[str, Callable[[Parts, str], Endpoint]] = {
+    "mongodb": mongodb,
+    "mongodb+srv": mongodb,
+    "amqp": amqp,
+    "amqps": amqp,
+    "http": http,
+    "https": http,
+}
+_EXPECTED = "postgresql://, redis://, rediss://, unix://, mongodb://, amqp://, http:// or https://"
 
 
 def parse_url(text: str, *, place: str) -> Endpoint:
@@ -33,58 +42,14 @@ def parse_url(text: str, *, place: str) -> Endpoint:
         return _postgres(parts, place)
     if parts.scheme in _REDIS:
         return _redis(parts, place)
-    if parts.scheme in _NOT_EXAMINED:
-        raise fault(place, f"{parts.scheme}:// is not examined by this version", _EXPECTED)
-    hint = did_you_mean(parts.scheme, (*_POSTGRES, *_REDIS))
+    if parts.scheme in _OTHERS:
+        return _OTHERS[parts.scheme](parts, place)
+    hint = did_you_mean(parts.scheme, (*_POSTGRES, *_REDIS, *_OTHERS))
     raise fault(place, "the URL's scheme is none that is known", _EXPECTED, hint)
 
 
-class _Query:
-    """A URL's parameters, each taken once; what is left are its options."""
-
-    def __init__(self, parts: Parts, place: str) -> None:
-        self._left = list(parts.query)
-        self._place = place
-        for key in ("sslpassword", "ssl_password"):
-            if self.take(key):
-                raise fault(place, f"{key} is not supported", "a key file without a passphrase")
-
-    def take(self, *keys: str) -> str | None:
-        """The last value of the first key that is there."""
-        for key in keys:
-            values = self.take_all(key)
-            if values:
-                return values[-1]
-        return None
-
-    def take_all(self, key: str) -> list[str]:
-        """All values of a key that may be repeated."""
-        values = [value for name, value in self._left if name == key]
-        self._left = [pair for pair in self._left if pair[0] != key]
-        return values
-
-    def choose(self, key: str, known: dict[str, str], default: str) -> str:
-        """What the value of a key stands for; ``default`` without it."""
-        value = self.take(key)
-        if value is None:
-            return default
-        if value.lower() not in known:
-            hint = did_you_mean(value, known)
-            raise fault(self._place, f"{key}= has an unknown value", listed(known), hint)
-        return known[value.lower()]
-
-    @property
-    def rest(self) -> tuple[tuple[str, str], ...]:
-        """The parameters that nothing took."""
-        return tuple(self._left)
-
-
-def _secret(*values: str | None) -> Secret | None:
-    return next((Secret(value) for value in values if value), None)
-
-
 def _postgres(parts: Parts, place: str) -> Endpoint:
-    query = _Query(parts, place)
+    query = Query(parts, place)
     hosts, socket = _postgres_hosts(parts, query, place)
     user = query.take("user") or parts.user
     return Endpoint(
@@ -92,7 +57,7 @@ def _postgres(parts: Parts, place: str) -> Endpoint:
         hosts=hosts,
         socket=socket,
         user=user,
-        password=_secret(query.take("password"), parts.password),
+        password=first_secret(query.take("password"), parts.password),
         database=query.take("dbname", "database") or parts.path or user,
         tls=_postgres_tls(query),
         options=query.rest,
@@ -100,7 +65,7 @@ def _postgres(parts: Parts, place: str) -> Endpoint:
 
 
 def _postgres_hosts(
-    parts: Parts, query: _Query, place: str
+    parts: Parts, query: Query, place: str
 ) -> tuple[tuple[tuple[str, int], ...], str | None]:
     default = DEFAULT_PORTS["postgres"]
     named = ",".join(query.take_all("host")) or parts.hosts
@@ -125,7 +90,7 @@ def _default_host(port: int) -> str:
     return os.environ.get("PGHOST") or local
 
 
-def _postgres_tls(query: _Query) -> Tls:
+def _postgres_tls(query: Query) -> Tls:
     modes: dict[str, str] = {mode: mode for mode in _TLS_MODES}
     loose = modes | {"true": "require", "on": "require", "1": "require"}
     loose |= {"false": "disable", "off": "disable", "0": "disable"}
@@ -140,7 +105,7 @@ def _postgres_tls(query: _Query) -> Tls:
 
 
 def _redis(parts: Parts, place: str) -> Endpoint:
-    query = _Query(parts, place)
+    query = Query(parts, place)
     hosts = hosts_of(parts.hosts, DEFAULT_PORTS["redis"], place=place)
     if len(hosts) > 1:
         raise fault(place, "several hosts are given", "one host for each redis instance")
@@ -156,14 +121,14 @@ def _redis(parts: Parts, place: str) -> Endpoint:
         hosts=((hosts[0][0] or "localhost", hosts[0][1]),),
         socket=f"/{parts.path.lstrip('/')}" if on_socket else None,
         user=query.take("username") or parts.user,
-        password=_secret(query.take("password"), parts.password),
+        password=first_secret(query.take("password"), parts.password),
         database=str(int(database)),
         tls=_redis_tls(query, encrypted=parts.scheme in ("rediss", "valkeys")),
         options=query.rest,
     )
 
 
-def _redis_tls(query: _Query, *, encrypted: bool) -> Tls:
+def _redis_tls(query: Query, *, encrypted: bool) -> Tls:
     named = {"none": "none", "optional": "required", "required": "required"}
     flags = {"true": "true", "1": "true", "yes": "true", "false": "false", "0": "false"}
     verify = query.choose("ssl_cert_reqs", named, "required")

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from backend_doctor.config.model import ConfigurationError
+from backend_doctor.errors import ConfigurationError
 from backend_doctor.text import safe_text, shorten
 
 _WORD = re.compile(r"[A-Za-z0-9_.\-]{1,60}")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from backend_doctor.config.model import ConfigurationError
-from backend_doctor.config.place import Place, fault, shown
+from backend_doctor.errors import ConfigurationError
+from backend_doctor.place import Place, fault, shown
 from backend_doctor.text import safe_text
 
 LARGEST = 1_048_576

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend_doctor.config.model import ConfigurationError
-from backend_doctor.config.place import did_you_mean, fault
+from backend_doctor.errors import ConfigurationError
+from backend_doctor.place import did_you_mean, fault
 from backend_doctor.text import safe_text
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -97,6 +97,20 @@ def resolve(text: str, environ: Mapping[str, str], folder: Path, *, place: str) 
             raise fault(place, "file: is followed by a URL", "file:PATH, or the URL alone")
         return Resolved(read_secret(folder, path, place=place), f"from file {safe_text(path)}")
     return Resolved(text)
+
+
+def variable(name: str, environ: Mapping[str, str], folder: Path, *, place: str) -> Resolved | None:
+    """What ``NAME`` holds, or the file (from ``folder``) that ``NAME_FILE`` names; None: unset.
+
+    Raises ConfigurationError.
+    """
+    value, path = environ.get(name), environ.get(f"{name}_FILE")
+    if value and path:
+        raise fault(place, f"{name} and {name}_FILE are both set", "one of them")
+    if path:
+        origin = f"from {name}_FILE"
+        return Resolved(read_secret(folder, path, place=f"{place} ({origin})"), origin)
+    return Resolved(value, f"from {name}") if value else None
 
 
 def read_secret(folder: Path, path: str, *, place: str) -> str:

@@ -1,0 +1,152 @@
+"""Kinds that no URL names: tokens, processes, and the application's own settings."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from backend_doctor.config.appinstance import settings_instance
+from backend_doctor.config.kinds import instance_name, items
+from backend_doctor.config.model import InstanceConfig
+from backend_doctor.config.reading import Reader
+from backend_doctor.config.urls import parse_url
+from backend_doctor.endpoint import Endpoint
+from backend_doctor.facts import Setting
+from backend_doctor.place import listed
+from backend_doctor.references import is_reference, read_secret
+from backend_doctor.secret import Secret
+from backend_doctor.text import safe_text
+from backend_doctor.yamlfile import Node
+
+_TOKEN_URLS = ("login", "refresh", "jwks")
+_TOKEN = ("sample", "secret", "leeway", "long_lived", *_TOKEN_URLS, "hosts")
+_PROCESS = ("pid", "port", "pidfile", "cmdline", "unit")
+_SETTINGS = ("file", "env")
+_LARGEST = {"pid": 4_194_304, "port": 65_535}  # the former is Linux's PID_MAX_LIMIT
+
+Settings = dict[str, Setting]
+Read = Callable[[Reader, str, str, Node, Mapping[str, Node]], InstanceConfig]
+
+
+def read_placeless(reader: Reader, service: str, kind: str, node: Node) -> Iterator[InstanceConfig]:
+    """The instances of a kind without a URL: one mapping, or a list. Raises ConfigurationError."""
+    what, keys, read = PLACELESS[kind]
+    taken: set[str] = set()
+    for item in items(node, what):
+        entries: dict[str, Node] = {}
+        if not (isinstance(item.value, str) and kind == "settings"):
+            entries = reader.mapping(item, what, ("name", *keys))
+        name = instance_name(reader, entries, kind, taken)
+        taken.add(name)
+        yield read(reader, service, name, item, entries)
+
+
+def _origins(settings: Settings, entries: Mapping[str, Node]) -> dict[str, str]:
+    return {key: entries[key].place.origin for key in settings}
+
+
+def _token(
+    reader: Reader, service: str, name: str, node: Node, entries: Mapping[str, Node]
+) -> InstanceConfig:
+    if not entries.keys() & {"sample", "secret", "hosts", *_TOKEN_URLS}:
+        raise node.place.error("names nothing to examine", "sample: {file: token.jwt}")
+    place, secrets = "sample token", []
+    if "sample" in entries:
+        sample, place = _sample(reader, entries["sample"])
+        secrets.append(("sample", sample))
+    if "secret" in entries:
+        secret = reader.secret(entries["secret"], "the signing key, such as ${SECRET_KEY}")
+        secrets.append(("secret", Secret(secret.text)))
+    settings: Settings = {}
+    if "leeway" in entries:
+        settings["leeway"] = reader.number(entries["leeway"], 0)
+    if "long_lived" in entries:
+        settings["long_lived"] = reader.flag(entries["long_lived"])
+    for key in _TOKEN_URLS:
+        if key in entries:
+            settings[key] = _web(entries[key], reader.text(entries[key], "a URL"))
+    if "hosts" in entries:
+        urls = reader.texts(entries["hosts"], "a list of URLs")
+        settings["hosts"] = tuple(_web(entries["hosts"], url) for url in urls)
+    return InstanceConfig(
+        service=service,
+        kind="token",
+        name=name,
+        endpoint=Endpoint(
+            kind="token",
+            hosts=(),
+            socket=place,
+            secrets=tuple(secrets),
+            scope=repr(sorted(settings.items())),
+        ),
+        origin=node.place.origin,
+        settings=settings,
+        origins=_origins(settings, entries),
+    )
+
+
+def _sample(reader: Reader, node: Node) -> tuple[Secret, str]:
+    what = "a token as {file: PATH}, file:PATH or env:NAME"
+    if not isinstance(node.value, dict):
+        found = reader.secret(node, what)
+        named = is_reference(reader.text(node, what)) and found.origin.startswith("from file ")
+        return Secret(found.text), found.origin.removeprefix("from file ") if named else (
+            "sample token"
+        )
+    entries = reader.mapping(node, what, ("file",))
+    path = reader.text(reader.required(entries, "file", node), "a file's path")
+    text = read_secret(reader.folder, path, place=str(entries["file"].place))
+    return Secret(text), safe_text(path)
+
+
+def _web(node: Node, text: str) -> str:
+    endpoint = parse_url(text, place=str(node.place))
+    if endpoint.kind != "http":
+        raise node.place.error(f"is a URL of {endpoint.kind}", "an http:// or https:// URL")
+    if endpoint.password:
+        raise node.place.error("holds a password", "the URL without it")
+    return endpoint.url
+
+
+def _process(
+    reader: Reader, service: str, name: str, node: Node, entries: Mapping[str, Node]
+) -> InstanceConfig:
+    given = [key for key in _PROCESS if key in entries]
+    if len(given) != 1:
+        problem = f"{' and '.join(given)} are given" if given else "names no process"
+        raise node.place.error(problem, f"one of {listed(_PROCESS)}")
+    (key,) = given
+    value: Setting
+    if key in _LARGEST:
+        value = reader.number(entries[key], 1, _LARGEST[key])
+    else:
+        value = reader.text(entries[key], "a text")
+        if key == "pidfile":
+            value = str(reader.folder / Path(value).expanduser())
+    return InstanceConfig(
+        service=service,
+        kind="process",
+        name=name,
+        endpoint=Endpoint(kind="process", hosts=(), socket=f"{key} {value}"),
+        origin=node.place.origin,
+        settings={key: value},
+        origins=_origins({key: value}, entries),
+    )
+
+
+def _application(
+    reader: Reader, service: str, name: str, node: Node, entries: Mapping[str, Node]
+) -> InstanceConfig:
+    file = node if isinstance(node.value, str) else reader.required(entries, "file", node)
+    path = reader.folder / Path(reader.text(file, "the path of a settings file")).expanduser()
+    declared: dict[str, tuple[Setting, str]] = {}
+    if "env" in entries:
+        env = entries["env"]
+        declared["env"] = (reader.text(env, "a word such as production"), env.place.origin)
+    return settings_instance(service, name, path, reader.environ, reader.folder, declared)
+
+
+PLACELESS: dict[str, tuple[str, tuple[str, ...], Read]] = {
+    "token": (f"a mapping with {listed(_TOKEN)}", _TOKEN, _token),
+    "process": (f"a mapping with one of {listed(_PROCESS)}", _PROCESS, _process),
+    "settings": ("the path of a settings file, a mapping with file", _SETTINGS, _application),
+}
+"""Kind, what may stand there, its keys, how it is read."""
