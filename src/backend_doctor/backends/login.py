@@ -85,7 +85,7 @@ async def _connect_or_recognise(
     connecting: Awaitable[C], endpoint: Endpoint, protocol: str, limit: float
 ) -> C | str:
     """The connection, or the name of the foreign protocol that answers in its place."""
-    task = asyncio.ensure_future(connecting)
+    task, deadline = asyncio.ensure_future(connecting), time.monotonic() + limit
     try:
         patience = min(_PATIENCE, limit / 3)
         done, _ = await asyncio.wait({task}, timeout=patience)
@@ -94,7 +94,7 @@ async def _connect_or_recognise(
             await asyncio.wait((task, probe), return_when=asyncio.FIRST_COMPLETED)
             if not task.done() and (foreign := probe.result()):
                 return foreign
-            done, _ = await asyncio.wait({task}, timeout=max(0.0, limit - patience))
+            done, _ = await asyncio.wait({task}, timeout=max(0.0, deadline - time.monotonic()))
             probe.cancel()
         if not task.done():
             raise TimeoutError
@@ -134,6 +134,8 @@ async def log_in(
         foreign = ""
         if problem in _MAYBE_FOREIGN and "certificate" not in message:
             foreign = await _foreign(endpoint, protocol, limit - took())
+        if problem is Problem.TLS and foreign == "TLS":
+            foreign = ""
         return msgspec.structs.replace(
             failed,
             problem=Problem.WRONG_PROTOCOL if foreign else problem,

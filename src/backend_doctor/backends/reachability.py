@@ -32,7 +32,11 @@ _BECAUSE = {
 
 
 # told apart by the server's own code where the problem alone would mislead
-_BECAUSE_CODE = {"3D000": "the server is there, but it has no database of that name"}
+_BECAUSE_CODE = {
+    (Problem.LOGIN, "3D000"): "the server is there, but it has no database of that name",
+    (Problem.LOGIN, "530"): "the server is there, but it has no virtual host of that name",
+    (Problem.OTHER, "replicaSet"): "a driver that is told another set's name finds no member",
+}
 
 
 def _summary(login: Login, product: str) -> str:
@@ -93,7 +97,7 @@ def judge_login(login: Login, instance: Instance, *, product: str, ping: str) ->
         yield Finding(status=Status.OK, summary=summary, measures=(measure,), notes=login.notes)
         return
     said = " ".join(part for part in (login.code, login.message) if part)
-    because = _BECAUSE_CODE.get(login.code) or _BECAUSE.get(
+    because = _BECAUSE_CODE.get((login.problem, login.code)) or _BECAUSE.get(
         login.problem,
         f"the port is another one's: {login.answered_by} listens there; {product}'s usual port is "
         f"{DEFAULT_PORTS.get(instance.backend, 'another')}",
@@ -113,7 +117,7 @@ def judge_login(login: Login, instance: Instance, *, product: str, ping: str) ->
         cause=Cause(
             label=f"reach.{login.problem.value}",
             confidence=Confidence.POSSIBLE
-            if login.problem is Problem.OTHER
+            if login.problem is Problem.OTHER and login.code != "replicaSet"
             else Confidence.CERTAIN,
             because=because,
         ),

@@ -126,13 +126,20 @@ class Server:
             raise
         return self
 
-    def stop(self) -> None:
-        """End the server, forcefully if need be, and remove its folder; harmless when repeated."""
-        self._end(self.stop_signals)
+    def stop(self, *, immediate: bool = False) -> None:
+        """End the server, forcefully if need be, and remove its folder; harmless when repeated.
+
+        ``immediate`` ends it without a clean-up.
+        """
+        self._end((self.kill_signal,) if immediate else self.stop_signals)
         if self._guard is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
             self._guard.release()
             self._guard = None
+
+    def halt(self) -> None:
+        """End the server and keep its folder; `restart` brings it back."""
+        self._end(self.stop_signals)
 
     def restart(self, *, immediate: bool = False) -> None:
         """Start again on the same port and data; ``immediate`` ends it without a clean-up."""

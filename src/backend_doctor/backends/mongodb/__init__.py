@@ -1,0 +1,1 @@
+"""MongoDB 4.4 and later."""
