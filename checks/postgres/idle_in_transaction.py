@@ -3,6 +3,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from backend_doctor import (
+    SEEN_BY_CLIENTS,
     Cause,
     Confidence,
     Evidence,
@@ -34,6 +35,7 @@ _EXPLAINS = (
     "lock.ddl_queue",
     "lock.hot_row",
     "reach.full",
+    *SEEN_BY_CLIENTS,
 )
 
 

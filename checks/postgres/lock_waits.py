@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import msgspec
 
 from backend_doctor import (
+    SEEN_BY_CLIENTS,
     Cause,
     Confidence,
     Evidence,
@@ -25,7 +26,13 @@ from backend_doctor.backends.postgres.remedies import (
 from backend_doctor.backends.postgres.sessions import Sessions
 
 _SOURCE = "pg_stat_activity, pg_locks, pg_blocking_pids"
-_EXPLAINS = ("pool.blocked_sessions", "pool.server_full", "query.pileup", "reach.full")
+_EXPLAINS = (
+    "pool.blocked_sessions",
+    "pool.server_full",
+    "query.pileup",
+    "reach.full",
+    *SEEN_BY_CLIENTS,
+)
 
 
 def _turns_over(jam: Jam, other: Sessions) -> bool:
@@ -146,9 +153,15 @@ def _finding(jam: Jam, cause: Cause, status: Status, taken_at: str) -> Finding:
         cause=cause,
         remedies=tuple(_remedies(jam, cause.label, taken_at)),
         explains=_EXPLAINS,
-        subjects=tuple(
-            Subject(kind="pid", value=str(pid))
-            for pid in (jam.head_pid, *(waiter.pid for waiter in jam.waiters))
+        subjects=(
+            *(
+                Subject(kind="pid", value=str(pid))
+                for pid in (jam.head_pid, *(waiter.pid for waiter in jam.waiters))
+            ),
+            *(
+                Subject(kind="application", value=name)
+                for name in dict.fromkeys(waiter.holder for waiter in jam.waiters)
+            ),
         ),
     )
 

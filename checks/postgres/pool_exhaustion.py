@@ -2,6 +2,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from backend_doctor import (
+    SEEN_BY_CLIENTS,
     Cause,
     Confidence,
     Evidence,
@@ -181,10 +182,11 @@ def pool_exhaustion(
         summary = (
             f"{slots.text}{', and the declared pools cannot ask for more' if bounded else ''}."
         )
-        notes = (fleet.text,) if fleet.demand else ()
-        yield Finding(
-            status=Status.OK, summary=summary, evidence=(used,), measures=(measure,), notes=notes
+        pools = Evidence(
+            key="declared_connections", value=fleet.demand, text=fleet.text, source="configuration"
         )
+        seen = (used, pools) if fleet.demand else (used,)
+        yield Finding(status=Status.OK, summary=summary, evidence=seen, measures=(measure,))
         return
     group, before = _same_statement(sessions) if sessions else ([], 0)
     long = any((s.state_age or 0.0) >= slow_seconds for s in group)
@@ -203,9 +205,14 @@ def pool_exhaustion(
         evidence=(used, evidence),
         cause=cause,
         remedies=remedies,
-        explains=("reach.full",),
+        explains=("reach.full", *SEEN_BY_CLIENTS),
         subjects=(
             *_pids(clients),
+            Subject(kind="service", value=service.name),
+            *(
+                Subject(kind="application", value=name)
+                for name in dict.fromkeys(client.holder for client in clients)
+            ),
             *((Subject(kind="login", value=instance.address),) if slots.refused else ()),
         ),
         measures=(measure,),

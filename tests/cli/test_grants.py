@@ -32,10 +32,44 @@ def test_postgres_role_is_enough_and_cannot_write(
     asyncio.run(_postgres_role(make_postgres(version)))
 
 
-async def _postgres_role(server: PostgresServer) -> None:
+@pytest.mark.parametrize("version", [15, 18])
+def test_postgres_plans_read_data_and_cannot_write(
+    version: int, make_postgres: Callable[..., PostgresServer]
+) -> None:
+    asyncio.run(_postgres_plans(make_postgres(version)))
+
+
+async def _postgres_plans(server: PostgresServer) -> None:
     admin = await asyncpg.connect(server.admin_url("postgres"))
     await admin.execute("CREATE TABLE public.orders (id int)")
     printed = backend_doctor("grants", "postgres", "--role", 'watch"er')
+    assert printed.returncode == 0, printed.stderr
+    await admin.execute(printed.stdout)
+    watcher = await asyncpg.connect(server.url('watch"er', None, "postgres"))
+    try:
+        assert await watcher.fetch("SELECT * FROM public.orders") == []
+        assert await watcher.fetch("EXPLAIN SELECT * FROM public.orders")
+        await watcher.execute("SET default_transaction_read_only = off")
+        for statement in _FORBIDDEN:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await watcher.execute(statement)
+    finally:
+        await watcher.close()
+        await admin.close()
+
+
+_FORBIDDEN = (
+    "CREATE TABLE public.mine (id int)",
+    "INSERT INTO public.orders VALUES (1)",
+    "ALTER SYSTEM SET work_mem = '1MB'",
+    "SELECT pg_stat_reset()",
+)
+
+
+async def _postgres_role(server: PostgresServer) -> None:
+    admin = await asyncpg.connect(server.admin_url("postgres"))
+    await admin.execute("CREATE TABLE public.orders (id int)")
+    printed = backend_doctor("grants", "postgres", "--no-plans", "--role", 'watch"er')
     assert printed.returncode == 0, printed.stderr
     await admin.execute(printed.stdout)
     url = server.url('watch"er', None, "postgres")
@@ -49,12 +83,10 @@ async def _postgres_role(server: PostgresServer) -> None:
     try:
         await watcher.execute("SET default_transaction_read_only = off")
         for statement in (
-            "CREATE TABLE public.mine (id int)",
-            "INSERT INTO public.orders VALUES (1)",
+            *_FORBIDDEN,
             "SELECT * FROM public.orders",
+            "EXPLAIN SELECT * FROM public.orders",
             f"SELECT pg_terminate_backend({admin.get_server_pid()})",
-            "ALTER SYSTEM SET work_mem = '1MB'",
-            "SELECT pg_stat_reset()",
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await watcher.execute(statement)

@@ -1,13 +1,18 @@
 """``grants``: the least rights that the checks need, ready to paste."""
 
+import json
+import shlex
+
 import click
 
 from backend_doctor.backends.redis.rights import RIGHTS
 from backend_doctor.backends.sql import quote_identifier, quote_literal
 from backend_doctor.errors import UserError
 
+KINDS = ("postgres", "redis", "mongodb", "rabbitmq")
+
 _POSTGRES = """\
--- PostgreSQL: run once as a superuser, in any database. It sees activity, never table data.
+-- PostgreSQL: run once as a superuser, in any database. The role sees activity and cannot write.
 CREATE ROLE {role} LOGIN CONNECTION LIMIT 2;
 GRANT pg_monitor TO {role};
 ALTER ROLE {role} SET default_transaction_read_only = on;
@@ -19,7 +24,22 @@ DO $$ BEGIN
     EXECUTE format('GRANT pg_use_reserved_connections TO %I', {literal});
   END IF;
 END $$;
--- Give it a password in psql, where it is not logged:   \\password {role}
+-- For postgres.slow_queries, in each database that is examined; it also needs
+--   shared_preload_libraries = 'pg_stat_statements'   -- in postgresql.conf, and a restart
+--   CREATE EXTENSION IF NOT EXISTS pg_stat_statements;
+{plans}-- Give it a password in psql, where it is not logged:   \\password {role}
+"""
+
+# EXPLAIN asks for the right to read what the statement reads
+_NO_PLANS = """\
+-- Plans of slow statements (EXPLAIN, which runs nothing) need the right to read their tables.
+-- Left out, since the role could then read all data; grant it table by table instead:
+--   GRANT SELECT ON orders TO {role};
+"""
+_PLANS = """\
+-- Plans of slow statements (EXPLAIN, which runs nothing) need the right to read their tables.
+-- With it the role can read all data, and still write nothing; --no-plans leaves it out.
+GRANT pg_read_all_data TO {role};
 """
 
 # INFO also answers maxclients, so CONFIG GET, which shows requirepass, is not needed
@@ -31,6 +51,23 @@ ACL SETUSER {user} reset {rules}
 # and keep it over a restart: ACL SAVE, or the same line in the aclfile.
 """
 
+_MONGODB = """\
+// MongoDB: run once with mongosh as an administrator; it asks for a password. The role reads
+// the server's state and no document.
+db.getSiblingDB("admin").createUser({{
+  user: {name}, pwd: passwordPrompt(), roles: ["clusterMonitor"]
+}})
+"""
+
+# reading needs the tag; a login needs some permission on the virtual host, and none is enough
+_RABBITMQ = """\
+# RabbitMQ: run once on the broker's machine; it asks for a password. Another virtual host than
+# / goes behind -p. The user can read the broker's state, and neither publish nor consume.
+rabbitmqctl add_user {user}
+rabbitmqctl set_user_tags {user} monitoring
+rabbitmqctl set_permissions -p / {user} '^$' '^$' '^$'
+"""
+
 
 def _redis_name(name: str) -> str:
     if not name.replace("-", "").replace("_", "").isalnum():
@@ -38,24 +75,36 @@ def _redis_name(name: str) -> str:
     return name
 
 
-def grants_for(kind: str, role: str) -> str:
-    """The statements for one kind of backend and a role name of the user's choice."""
+def grants_for(kind: str, role: str, *, plans: bool = True) -> str:
+    """The statements for one kind of backend and a role name of the user's choice; without
+    ``plans``, PostgreSQL shows no plan of a slow statement."""
     if kind == "postgres":
-        return _POSTGRES.format(role=quote_identifier(role), literal=quote_literal(role))
+        name = quote_identifier(role)
+        optional = (_PLANS if plans else _NO_PLANS).format(role=name)
+        return _POSTGRES.format(role=name, literal=quote_literal(role), plans=optional)
+    if kind == "mongodb":
+        return _MONGODB.format(name=json.dumps(role))
+    if kind == "rabbitmq":
+        return _RABBITMQ.format(user=shlex.quote(role))
     return _REDIS.format(user=_redis_name(role), rules=RIGHTS)
 
 
 @click.command("grants")
-@click.argument("kinds", nargs=-1, type=click.Choice(["postgres", "redis"]), metavar="[KIND]...")
+@click.argument("kinds", nargs=-1, type=click.Choice(KINDS), metavar="[KIND]...")
 @click.option("--role", default="backend_doctor", show_default=True, help="The user to create.")
-def command(kinds: tuple[str, ...], role: str) -> None:
-    """Print the least rights that the checks need, ready to paste; KIND is postgres or redis.
+@click.option(
+    "--plans/--no-plans", default=True, help="PostgreSQL: what plans need, to read all tables."
+)
+def command(kinds: tuple[str, ...], role: str, plans: bool) -> None:
+    """Print the least rights that the checks need, ready to paste.
+
+    KIND is postgres, redis, mongodb or rabbitmq.
 
     \b
     Examples:
       backend-doctor grants postgres | psql -X
+      backend-doctor grants postgres --no-plans
       backend-doctor grants redis
     """
-    click.echo(
-        "\n".join(grants_for(kind, role) for kind in kinds or ("postgres", "redis")), nl=False
-    )
+    printed = (grants_for(kind, role, plans=plans) for kind in kinds or KINDS)
+    click.echo("\n".join(printed), nl=False)

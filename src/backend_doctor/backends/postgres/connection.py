@@ -1,13 +1,16 @@
 """The one place that speaks to PostgreSQL: guarded sessions, read-only, through asyncpg."""
 
 import ipaddress
+import itertools
 import ssl
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from backend_doctor.backends.login import log_in
 from backend_doctor.backends.postgres.framing import FramingError, framed
+from backend_doctor.backends.sql import quote_identifier, quote_literal
 from backend_doctor.endpoint import Endpoint, Tls
 from backend_doctor.facts import AbsenceKind, Absent, Login, Problem
 
@@ -26,6 +29,11 @@ _GUARDS = {
     "lock_timeout": "200",
     "idle_in_transaction_session_timeout": "5000",
     "search_path": "pg_catalog",
+}
+_LOCAL = {
+    name: quote_literal(value)
+    for name, value in _GUARDS.items()
+    if name != "default_transaction_read_only"
 }
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
 _WHO_ANSWERS = "SELECT pg_catalog.pg_backend_pid() AS pid"
@@ -62,6 +70,7 @@ class PostgresConnection:
         self._driver = driver
         self.statements = 0
         self.pooled = False
+        self._names = itertools.count(1)
 
     async def fetch(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
         """The rows of one of our own statements; bytes come as text, what is no UTF-8 escaped.
@@ -89,12 +98,68 @@ class PostgresConnection:
     async def _fetch_in_transaction(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
         await self._driver.execute(_BEGIN)
         try:
-            for name, value in _GUARDS.items():
-                if name != "default_transaction_read_only":
-                    await self._driver.execute(f"SET LOCAL {name} = '{value}'")
+            for name, value in _LOCAL.items():
+                await self._driver.execute(f"SET LOCAL {name} = {value}")
             return await self._fetch(sql, *arguments)
         finally:
             await self._driver.execute("ROLLBACK")
+
+    async def explain(
+        self,
+        text: str,
+        values: Sequence[str | None],
+        *,
+        search_path: Sequence[str],
+        analyze: bool = False,
+    ) -> str:
+        """The plan of an application's SELECT as EXPLAIN's JSON: generic when all ``values`` are
+        None, else made for them. It runs only with ``analyze``, and is rolled back.
+
+        Raises Absent with the server's reason; our locks are gone when this returns.
+        """
+        import asyncpg
+
+        generic = all(value is None for value in values)
+        local = {
+            **_LOCAL,
+            "search_path": ", ".join(map(quote_identifier, search_path)) or "''",
+            "plan_cache_mode": f"force_{'generic' if generic else 'custom'}_plan",
+        }
+        if analyze:
+            local["max_parallel_workers_per_gather"] = "0"
+        await self._driver.execute(_BEGIN)
+        try:
+            for setting, value in local.items():
+                await self._driver.execute(f"SET LOCAL {setting} = {value}")
+            return await self._explained(text, values, analyze)
+        except asyncpg.PostgresError as error:
+            reason, kind = _why_no_plan(error)
+            raise Absent(reason, kind=kind) from error
+        finally:
+            await self._driver.execute("ROLLBACK")
+
+    async def _explained(self, text: str, values: Sequence[str | None], analyze: bool) -> str:
+        import asyncpg
+
+        name = f"backend_doctor_{next(self._names)}"
+        options = "ANALYZE, BUFFERS, TIMING OFF, " if analyze else ""
+        given = ", ".join("NULL" if one is None else quote_literal(one) for one in values)
+        # by the extended protocol, which takes one command only
+        await self._driver.fetch(f"PREPARE {name} AS {text}")
+        await self._driver.execute("SAVEPOINT prepared")
+        self.statements += 1
+        try:
+            rows = await self._driver.fetch(
+                f"EXPLAIN ({options}VERBOSE, FORMAT JSON) EXECUTE {name}"
+                + (f"({given})" if values else "")
+            )
+        except asyncpg.PostgresError:
+            await self._driver.execute("ROLLBACK TO SAVEPOINT prepared")
+            await self._driver.execute(f"DEALLOCATE {name}")
+            raise
+        # a prepared statement would outlive the transaction
+        await self._driver.execute(f"DEALLOCATE {name}")
+        return str(_text(rows[0][0]))
 
     async def guard(self) -> None:
         """Finds out whether a pooler stands between; if not, makes the session read-only."""
@@ -118,6 +183,17 @@ class PostgresConnection:
     def abort(self) -> None:
         """Drops the session at once; the server's statement_timeout ends what still runs."""
         self._driver.terminate()
+
+
+def _why_no_plan(error: "asyncpg.PostgresError") -> tuple[str, AbsenceKind]:
+    code = error.sqlstate or ""
+    if code == "42501":
+        return f"{_BLIND_CODES[code]} ({error})", AbsenceKind.BLIND
+    if code in ("55P03", "57014"):
+        return f"{_BLIND_CODES[code]} ({code})", AbsenceKind.FAILED
+    # messages outside of class 42 can quote a value
+    said = f"{code} {error}" if code.startswith("42") else f"error {code}"
+    return f"the server could not plan it ({said})", AbsenceKind.FAILED
 
 
 def _is_local(endpoint: Endpoint) -> bool:
