@@ -1,0 +1,1 @@
+"""Cross-origin requests: what a browser would decide for the declared clients."""

@@ -1,0 +1,1 @@
+"""A service's HTTP face: how it answers, by which certificate, and what its errors name."""
