@@ -1,0 +1,1 @@
+"""Processes of this machine, looked at from outside: memory, open files, threads, stacks."""
