@@ -190,3 +190,10 @@ def test_nothing_is_lost_and_there_is_no_circle(found: list[Result]) -> None:
             assert one.explained_by.under == current.id in tops
             assert one.explained_by.shared
             assert one.service == current.service
+
+
+def test_sessions_of_one_server_fold_by_session_not_by_application() -> None:
+    web = application("web")
+    leak = result("leak.idle_in_transaction", pid(1), web, explains=("pool.server_full",))
+    full = result("pool.server_full", pid(2), web)
+    assert set(roots(diagnose([leak, full], ADDRESSES))) == {leak.id, full.id}

@@ -53,10 +53,23 @@ def _explains(root: _Node, symptom: _Node) -> bool:
     return symptom.cause in finding.explains if symptom.cause else False
 
 
+def _shared(one: _Node, other: _Node) -> list[tuple[str, Subject]]:
+    """What both are about. Two findings that name sessions of one server must share a session
+    there: that the application is the same says nothing of which of its sessions."""
+    shared = sorted(one.scoped.keys() & other.scoped.keys())
+    mine, theirs = (
+        {scope for scope, subject in node.scoped if subject.kind in _LOCAL_KINDS}
+        for node in (one, other)
+    )
+    if mine & theirs:
+        return [key for key in shared if key[1].kind in _LOCAL_KINDS]
+    return shared
+
+
 def _fold(nodes: list[_Node]) -> None:
     for symptom in nodes:
         for root in sorted(nodes, key=lambda node: node.own_rank, reverse=True):
-            shared = sorted(root.scoped.keys() & symptom.scoped.keys())
+            shared = _shared(root, symptom)
             if root is symptom or root.top is symptom or not shared:
                 continue
             if _explains(root, symptom):

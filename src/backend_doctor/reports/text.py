@@ -61,7 +61,7 @@ def _full(report: Report, found: Outline, options: RenderOptions) -> list[str]:
         lines += _calm(found, pen)
     healthy = _targets(report, found, pen)
     lines += [*healthy, ""] if healthy else []
-    notes = _notes(report, pen)
+    notes = _notes(report, pen) + ([] if everything else _calm_notes(report, found, pen))
     lines += [*notes, ""] if notes else []
     return lines + _verdict(report, found, pen, options) + _next(report, found, everything)
 
@@ -218,6 +218,18 @@ def _notes(report: Report, pen: Pen) -> list[str]:
     if report.interrupted:
         said = f"{report.interrupted}; what had not been read by then was not judged"
         lines += pen.labelled("stopped", safe_text(said))
+    return lines
+
+
+def _calm_notes(report: Report, found: Outline, pen: Pen) -> list[str]:
+    """What a healthy finding wants known all the same: a trend that is too young to judge."""
+    said = {note for target in report.targets for note in target.notes}
+    lines = []
+    for result in found.calm:
+        for note in result.finding.notes:
+            if result.finding.status is Status.OK and note not in said:
+                text = f"{result.check} {target_name(result)}: {note}"
+                lines += pen.labelled("note", safe_text(text))
     return lines
 
 
