@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,12 +29,19 @@ class Examined(NamedTuple):
         named = causes[0]["finding"] if causes else None
         return next((f for f in self.report.get("findings", []) if f["id"] == named), None)
 
+    @property
+    def explained(self) -> int:
+        """How many findings are folded beneath the first root cause."""
+        under = self.first["id"] if self.first else None
+        folds = (f.get("explained_by") for f in self.report.get("findings", []))
+        return sum(fold["under"] == under for fold in folds if fold)
 
-async def examine(configuration: Path, *, show: bool) -> Examined:
+
+async def examine(configuration: Path, *, show: bool, options: Sequence[str] = ()) -> Examined:
     """Run the check; ``show`` lets its text report go to standard output as it is."""
     saved = configuration.with_name("report.json")
     saved.unlink(missing_ok=True)
-    command = [*ENTRY, "check", "--config", str(configuration), "-o", f"json={saved}"]
+    command = [*ENTRY, "check", "--config", str(configuration), "-o", f"json={saved}", *options]
     process = await asyncio.create_subprocess_exec(
         *command, env=environment(), stdout=None if show else asyncio.subprocess.PIPE
     )

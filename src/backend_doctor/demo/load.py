@@ -4,14 +4,16 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
+
+from backend_doctor.demo.furnishing import PRODUCTS
 
 if TYPE_CHECKING:
     import httpx
 
-ORDERS, PRODUCTS = 500, 20
+ORDERS = 500
 REQUEST_SECONDS = 3.0
 MOST_AT_ONCE = 40
 
@@ -31,12 +33,13 @@ class Load:
     """``rate`` requests a second, spread over the shop's processes at ``addresses``.
 
     Half of them go to the ``favourite`` (method, path), if there is one; both may be changed
-    at any time.
+    at any time. ``headers`` gives those of the next request.
     """
 
-    def __init__(self, rate: float = 15.0) -> None:
+    def __init__(self, headers: Callable[[], dict[str, str]], rate: float = 15.0) -> None:
         self.addresses: list[str] = []
         self.rate = rate
+        self._headers = headers
         self.favourite: tuple[str, str] | None = None
         self._ok = self._failed = 0
         self._since = time.monotonic()
@@ -96,7 +99,8 @@ class Load:
         method, path = self._choose(number)
         try:
             address = self.addresses[number % len(self.addresses)]
-            response = await client.request(method, f"{address}{path}")
+            url = f"{address}{path}"
+            response = await client.request(method, url, headers=self._headers())
         except httpx.HTTPError:
             self._failed += 1
             return
@@ -112,6 +116,7 @@ class Load:
         return (
             ("GET", f"/orders/{order}"),
             ("GET", f"/orders/{order}/invoice"),
+            ("GET", f"/products/{product}"),
             ("GET", f"/products/{product}/popularity"),
             ("POST", f"/products/{product}/sales"),
-        )[number // 2 % 4]
+        )[number // 2 % 5]

@@ -23,13 +23,13 @@ async def sick(patient: "Patient") -> AsyncIterator[str]:
     async def run(application: str, statement: str) -> None:
         import asyncpg
 
-        async with patient.session("shop", application) as session:
+        async with patient.administrator.session("shop", application) as session:
             # ended by whoever treats the patient
             with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                 await session.execute(statement)
 
     async def many_wait() -> bool:
-        return await patient.sessions("wait_event_type = 'Lock'") >= WAITING
+        return await patient.administrator.sessions("wait_event_type = 'Lock'") >= WAITING
 
     report = asyncio.create_task(run("monthly-report", REPORT))
     await asyncio.sleep(0.5)
@@ -38,5 +38,7 @@ async def sick(patient: "Patient") -> AsyncIterator[str]:
         await patient.until("a queue behind the migration", many_wait)
         yield "a migration waits for a report, and the shop's requests wait for the migration"
     finally:
-        await patient.end_sessions("application_name IN ('monthly-report', 'migration')")
+        await patient.administrator.end_sessions(
+            "application_name IN ('monthly-report', 'migration')"
+        )
         await asyncio.gather(migration, report)

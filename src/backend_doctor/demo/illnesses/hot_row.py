@@ -22,7 +22,7 @@ async def sick(patient: "Patient") -> AsyncIterator[str]:
     """A flash sale, until the buyers stand in line for the row."""
 
     async def buyers_wait() -> bool:
-        return await patient.sessions("wait_event_type = 'Lock'") >= WAITING
+        return await patient.administrator.sessions("wait_event_type = 'Lock'") >= WAITING
 
     async with patient.mistake(Fault.AUDIT_UNDER_LOCK):
         with patient.load.higher(RATE, SALE):

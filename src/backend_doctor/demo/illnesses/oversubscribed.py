@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from backend_doctor.demo.shop.settings import MAX_OVERFLOW, POOL_SIZE, USABLE_SLOTS
+from backend_doctor.demo.ward import USABLE_SLOTS
 
 if TYPE_CHECKING:
     from backend_doctor.demo.patient import Patient
@@ -24,13 +24,13 @@ async def sick(patient: "Patient") -> AsyncIterator[str]:
 
     async def slots_are_taken() -> bool:
         await patient.load.rush(VISITORS)
-        return await patient.sessions("usename = 'shop'") >= USABLE_SLOTS
+        return await patient.administrator.sessions("usename = 'shop'") >= USABLE_SLOTS
 
     try:
         while len(patient.shops) < PROCESSES:
             await asyncio.to_thread(patient.add_process)
         await patient.until("all slots taken", slots_are_taken)
-        demand = PROCESSES * (POOL_SIZE + MAX_OVERFLOW)
+        demand = PROCESSES * patient.pool
         yield f"the processes want up to {demand} connections; they can have {USABLE_SLOTS}"
     finally:
         await asyncio.to_thread(patient.remove_processes, 1)

@@ -21,7 +21,7 @@ async def sick(patient: "Patient") -> AsyncIterator[str]:
     """Until the cache refuses new clients."""
 
     async def cache_refuses() -> bool:
-        return await patient.refused_clients() > 0
+        return await patient.administrator.refused_clients() > 0
 
     async with patient.mistake(Fault.CLIENTS_KEPT):
         with patient.load.higher(RATE, PAGE):

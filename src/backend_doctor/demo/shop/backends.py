@@ -1,20 +1,15 @@
-"""How the shop connects: one engine and one cache client, by default each with its pool."""
+"""How the shop connects to what it stands on: by default one pool for each backend."""
 
 from typing import Any
 
+from motor.motor_asyncio import AsyncIOMotorClient
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from backend_doctor.demo.shop.settings import (
-    APPLICATION,
-    CACHE_CONNECTIONS,
-    MAX_OVERFLOW,
-    POOL_SECONDS,
-    POOL_SIZE,
-    Settings,
-)
+from backend_doctor.demo.shop.settings import APPLICATION, Settings
 
-POOL = {"pool_size": POOL_SIZE, "max_overflow": MAX_OVERFLOW, "pool_timeout": POOL_SECONDS}
+BACKEND_SECONDS = 1.5
+"""How long a request waits for a backend that does not answer."""
 
 
 def make_engine(settings: Settings, **pool: Any) -> AsyncEngine:
@@ -29,5 +24,19 @@ def make_engine(settings: Settings, **pool: Any) -> AsyncEngine:
 def make_cache(settings: Settings) -> Redis:
     """A client of the cache with a pool of its own."""
     return Redis.from_url(
-        settings.redis_url, client_name=APPLICATION, max_connections=CACHE_CONNECTIONS
+        settings.redis_url,
+        client_name=APPLICATION,
+        max_connections=settings.redis_connections,
+        socket_timeout=BACKEND_SECONDS,
+    )
+
+
+def make_documents(settings: Settings) -> "AsyncIOMotorClient[dict[str, Any]]":
+    """A client of the document store; the URL names its database."""
+    return AsyncIOMotorClient(
+        settings.mongodb_url,
+        appname=APPLICATION,
+        maxPoolSize=settings.mongodb_pool,
+        serverSelectionTimeoutMS=BACKEND_SECONDS * 1000,
+        waitQueueTimeoutMS=BACKEND_SECONDS * 1000,
     )

@@ -12,6 +12,11 @@ class Fault(StrEnum):
     ENGINE_PER_REQUEST = "engine_per_request"
     AUDIT_UNDER_LOCK = "audit_under_lock"
     CLIENTS_KEPT = "clients_kept"
+    CRASH = "crash"
+    ERRORS_NOT_HANDLED = "errors_not_handled"
+    PREFLIGHT_GUARDED = "preflight_guarded"
+    EXPIRY_IN_MILLISECONDS = "expiry_in_milliseconds"
+    CLOCK_AHEAD = "clock_ahead"
 
 
 @dataclass

@@ -1,6 +1,5 @@
-"""What the shop does with orders: looks them up through a cache, invoices, sells."""
+"""What the shop does with orders: looks them up through a cache, invoices, sells, reports."""
 
-import json
 from typing import Any
 
 from redis.asyncio import Redis
@@ -8,11 +7,14 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.pool import NullPool
 
 from backend_doctor.demo.shop.backends import make_cache, make_engine
+from backend_doctor.demo.shop.cache import cached
+from backend_doctor.demo.shop.events import Publisher
 from backend_doctor.demo.shop.faults import Fault, Faults
 from backend_doctor.demo.shop.repository import OrderRepository
-from backend_doctor.demo.shop.settings import CACHE_SECONDS, Settings
+from backend_doctor.demo.shop.settings import Settings
 
 AUDIT_SECONDS = 0.25
+TURNOVER_SECONDS = 0.05
 
 
 class InvoiceError(Exception):
@@ -26,26 +28,24 @@ class OrderService:
         self,
         sessions: async_sessionmaker[AsyncSession],
         cache: Redis,
+        publisher: Publisher,
         settings: Settings,
         faults: Faults,
     ) -> None:
         self._sessions = sessions
         self._cache = cache
+        self._publisher = publisher
         self._settings = settings
         self._faults = faults
 
     async def get(self, order: int) -> dict[str, Any] | None:
         """An order, from the cache or else from the database."""
-        key = f"order:{order}"
-        cached = await self._cache.get(key)
-        if cached is not None:
-            found: dict[str, Any] = json.loads(cached)
-            return found
-        async with self._sessions() as session:
-            row = await OrderRepository(session).find(order)
-        if row is not None:
-            await self._cache.set(key, json.dumps(row), ex=CACHE_SECONDS)
-        return row
+
+        async def read() -> dict[str, Any] | None:
+            async with self._sessions() as session:
+                return await OrderRepository(session).find(order)
+
+        return await cached(self._cache, f"order:{order}", read)
 
     async def invoice(self, order: int) -> dict[str, Any] | None:
         """An order with its tax."""
@@ -61,7 +61,8 @@ class OrderService:
             repository = OrderRepository(session)
             left = await repository.take_from_stock(product)
             if Fault.AUDIT_UNDER_LOCK in self._faults.on:
-                await repository.audit(product, AUDIT_SECONDS)
+                await repository.turnover(product, AUDIT_SECONDS)
+        await self._publisher.product_sold(product)
         return left
 
     async def popularity(self, product: int) -> int:
@@ -71,7 +72,14 @@ class OrderService:
         if Fault.ENGINE_PER_REQUEST in self._faults.on:
             return await self._popularity_by_own_engine(product)
         async with self._sessions() as session:
-            return await OrderRepository(session).count_orders(product)
+            orders = await OrderRepository(session).count_orders(product)
+        visits: dict[int, int] = {}
+        return orders + visits[product] if Fault.CRASH in self._faults.on else orders
+
+    async def turnover(self, product: int) -> int:
+        """Cents that a product has earned: the shop's slowest request."""
+        async with self._sessions() as session:
+            return await OrderRepository(session).turnover(product, TURNOVER_SECONDS)
 
     async def _fail_and_keep_session(self, order: int) -> None:
         session = self._sessions()

@@ -6,9 +6,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 _FIND = text("SELECT id, product_id, cents, status FROM orders WHERE id = :id")
-_TAKE = text("UPDATE products SET stock = stock - 1 WHERE id = :id RETURNING stock")
+_TAKE = text(
+    "UPDATE stock SET available = available - 1 WHERE product_id = :id RETURNING available"
+)
 _COUNT = text("SELECT count(*) FROM orders WHERE product_id = :id")
-_AUDIT = text("SELECT sum(cents), pg_sleep(:seconds) FROM orders WHERE product_id = :id")
+_SLOW = text("SELECT sum(cents), pg_sleep(:seconds) FROM orders WHERE product_id = :id")
 
 
 class OrderRepository:
@@ -30,6 +32,7 @@ class OrderRepository:
         """How often a product was ordered."""
         return int((await self._session.execute(_COUNT, {"id": product})).scalar_one())
 
-    async def audit(self, product: int, seconds: float) -> None:
-        """A statement that takes its time."""
-        await self._session.execute(_AUDIT, {"id": product, "seconds": seconds})
+    async def turnover(self, product: int, seconds: float) -> int:
+        """Cents of a product's orders, by a statement that takes its time."""
+        found = await self._session.execute(_SLOW, {"id": product, "seconds": seconds})
+        return int(found.scalar_one())
