@@ -1,12 +1,12 @@
 """Finds the scenarios, plays their rows two at a time, and judges what the doctor said."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 
 from tests.scenarios.frame.doctor import WINDOW
-from tests.scenarios.frame.fault import Scenario
+from tests.scenarios.frame.fault import PostgresFault, Scenario
 from tests.scenarios.frame.stage import Part, Seen, play
 from tests.scenarios.score import Expected, judge
 from tests.scenarios.summary import Row
@@ -58,6 +58,10 @@ async def play_all(rows: Iterable[Part]) -> AsyncIterator[Row]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def _on_postgres(scenario: Scenario) -> Iterator[bool]:
+    return (isinstance(placement.fault, PostgresFault) for placement in scenario.placements)
+
+
 def judged(part: Part, seen: Seen) -> Row:
     """The row of a part, from what came of it."""
     book, scenario = load_truth(), part.scenario
@@ -77,12 +81,12 @@ def judged(part: Part, seen: Seen) -> Row:
         id=scenario.id,
         twin=part.twin,
         seed=part.seed,
-        server=f"PG {part.version}",
+        server=f"PG {part.version}" if any(_on_postgres(scenario)) else "-",
         expected=tuple(truth.cause for truth in truths),
         verdict=judge(said.report, expected, book, twin=part.twin) if said else None,
         void=seen.void,
         failure=seen.failure,
-        seconds=max(0.0, said.seconds - WINDOW) if said else 0.0,
+        seconds=max(0.0, said.seconds - max(WINDOW, scenario.sample_for)) if said else 0.0,
         statements=sum(target["statements"] for target in targets),
         connections=max([seen.logins, *(target["connections"] for target in targets)]),
     )

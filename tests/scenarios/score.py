@@ -45,7 +45,7 @@ class Named:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How one row went. ``false_facts`` and ``unsafe`` say in words what was wrong.
+    """How one row went. ``false_facts``, ``unsafe`` and ``unfolded`` say in words what was wrong.
 
     ``top1``: the expected causes stand first, in any order among themselves.
     """
@@ -62,6 +62,7 @@ class Verdict:
     missed: tuple[str, ...]
     false_facts: tuple[str, ...]
     unsafe: tuple[str, ...]
+    unfolded: tuple[str, ...] = ()
 
 
 def judge(report: Report, expected: Sequence[Expected], book: TruthFile, *, twin: bool) -> Verdict:
@@ -71,7 +72,7 @@ def judge(report: Report, expected: Sequence[Expected], book: TruthFile, *, twin
     false_facts = [words for one in expected for words in _false_facts(report, one, book)]
     unknown = any(finding["status"] == "unknown" for finding in report["findings"])
     if twin:
-        alarms = tuple(f"{finding['check']}: {finding['summary']}" for finding in alarmed)
+        alarms = tuple(_told(finding) for finding in alarmed)
         return Verdict(
             *(
                 named,
@@ -87,27 +88,37 @@ def judge(report: Report, expected: Sequence[Expected], book: TruthFile, *, twin
             ),
             *(tuple(false_facts), ()),
         )
-    wanted = {(one.service, one.backend, one.truth.cause) for one in expected}
+    wanted = {(one.service, one.backend, one.truth.cause) for one in expected if one.truth.cause}
     order = [(one.service, one.backend, one.cause) for one in named]
     false_facts += [words for one in expected for words in _tempted(named, one)]
-    found = [_evidence(alarmed, one) for one in expected]
+    quiet = [one for one in expected if not one.truth.cause]
+    alarms = tuple(_told(finding) for one in quiet for finding in filter(one.here, alarmed))
+    found = [_evidence(alarmed if one.truth.cause else report["findings"], one) for one in expected]
     missed = tuple(words for one in found for words in one if words)
     top1 = set(order[: len(wanted)]) == wanted
-    recalled = all(any(_in_family(one, cause) for cause in named) for one in expected)
+    recalled = all(
+        any(_in_family(one, cause) for cause in named) for one in expected if one.truth.cause
+    )
+    unfolded = tuple(words for one in expected for words in _unfolded(report, one))
     return Verdict(
         named=named,
-        ok=top1 and not false_facts,
+        ok=top1 and not false_facts and not unfolded and not alarms,
         top1=top1,
         top3=wanted <= set(order[: len(wanted) + 2]),
         recalled=recalled,
         abstained=not recalled and (unknown or not named),
-        alarms=(),
+        alarms=alarms,
         evidence_hits=sum(len(one) for one in found) - len(missed),
         evidence_total=sum(len(one) for one in found),
         missed=missed,
         false_facts=tuple(false_facts),
         unsafe=tuple(words for one in expected for words in _unsafe(alarmed, one)),
+        unfolded=unfolded,
     )
+
+
+def _told(finding: Finding) -> str:
+    return f"{finding['check']}: {finding['summary']}"
 
 
 def _named(report: Report) -> tuple[Named, ...]:
@@ -133,6 +144,23 @@ def _tempted(named: Sequence[Named], one: Expected) -> Iterator[str]:
         here = (cause.service, cause.backend) == (one.service, one.backend)
         if here and any(fnmatchcase(cause.cause, wrong) for wrong in one.truth.tempting):
             yield f"names {cause.cause} where it is {one.truth.cause}"
+
+
+def _unfolded(report: Report, one: Expected) -> Iterator[str]:
+    """Symptoms that do not stand beneath the cause with a shared fact of a kind that they have."""
+    labels = {
+        item["id"]: item["cause"]["label"] if item["cause"] else "" for item in report["findings"]
+    }
+    for label, kinds in one.truth.folded.items():
+        folds = [item["explained_by"] for item in report["findings"] if labels[item["id"]] == label]
+        if not folds:
+            yield f"{label} is not told"
+        for fold in folds:
+            shared = {subject["kind"] for subject in fold["shared"]} if fold else set()
+            if not fold or labels[fold["under"]] != one.truth.cause:
+                yield f"{label} does not stand beneath {one.truth.cause}"
+            elif not shared & set(kinds):
+                yield f"{label} shares {sorted(shared)} with {one.truth.cause}"
 
 
 def _false_facts(report: Report, one: Expected, book: TruthFile) -> Iterator[str]:
@@ -171,7 +199,7 @@ def _unsafe(alarmed: Sequence[Finding], one: Expected) -> Iterator[str]:
             yield from _traps(text, one.truth)
             if _ENDS.search(remedy["command"]):
                 yield from _loose_end(remedy["command"], one)
-    if not helps:
+    if one.truth.cause and not helps:
         yield f"no remedy that helps against {one.truth.cause}"
 
 

@@ -52,6 +52,7 @@ class Row:
                 yield f"expected {' + '.join(self.expected)} first"
             yield from (f"false alarm: {words}" for words in self.verdict.alarms)
             yield from (f"false fact: {words}" for words in self.verdict.false_facts)
+            yield from (f"not folded: {words}" for words in self.verdict.unfolded)
             yield from (f"remedy: {words}" for words in self.verdict.unsafe)
             yield from (f"evidence: {words}" for words in self.verdict.missed)
             if self.seconds > SECONDS_BEYOND_WINDOW:

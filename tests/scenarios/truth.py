@@ -64,7 +64,12 @@ class Fact(Agreement, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Truth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One scenario's entry; the patterns are regular expressions, ``tempting`` are globs."""
+    """One scenario's entry; the patterns are regular expressions, ``tempting`` are globs.
+
+    ``cause`` is "" where nobody can see one from outside: then the evidence must be given and
+    nothing may be at warning or above. ``folded``: symptoms that must stand beneath the cause,
+    each with the kinds of subjects of which it must share one.
+    """
 
     cause: str
     family: tuple[str, ...]
@@ -73,6 +78,7 @@ class Truth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     traps: tuple[str, ...]
     tempting: tuple[str, ...]
     may_end: str = ""
+    folded: Mapping[str, tuple[str, ...]] = {}
     facts: Mapping[str, Agreement] = {}
 
 

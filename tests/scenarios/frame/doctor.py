@@ -41,19 +41,23 @@ def doctor_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
-async def examine(services: Mapping[str, Mapping[str, Any]], folder: Path) -> Said:
+async def examine(
+    services: Mapping[str, Mapping[str, Any]], folder: Path, sample_for: float = 0.0
+) -> Said:
     """Runs ``check --format json`` for these services. Raises DoctorError."""
     file = folder / "backend-doctor.yaml"
     file.touch(mode=0o600)
     file.write_text(yaml.safe_dump({"services": services}))
-    options = ("--config", str(file), "--format", "json", "--window", f"{WINDOW:g}")
+    options = ["--config", str(file), "--format", "json", "--window", f"{WINDOW:g}"]
+    if sample_for:
+        options += ["--for", f"{sample_for:g}s"]
     began = time.monotonic()
     process = await asyncio.create_subprocess_exec(
         *doctor_command("check", *options),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=folder,
-        env=doctor_environment(),
+        env={**doctor_environment(), "XDG_STATE_HOME": str(folder)},
     )
     try:
         output, complaint = await asyncio.wait_for(process.communicate(), LIMIT)

@@ -3,25 +3,29 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from tests.scenarios.frame.oracle import Facts
-from tests.scenarios.frame.place import PostgresPlace, RedisPlace
+from tests.scenarios.frame.place import OwnPlace, Place, PostgresPlace, RedisPlace
 
-P = TypeVar("P", PostgresPlace, RedisPlace)
+P = TypeVar("P", bound=Place)
+Kind = Literal["postgres", "redis", "http", "cors", "token", "process"]
 
 
 class Fault(ABC, Generic[P]):
-    """One way for one server to be sick. ``truth`` is its entry in truth.yaml.
+    """One way for one part of a service to be sick. ``truth`` is its entry in truth.yaml.
 
-    ``background`` counts the connections of another application's healthy load.
+    ``kind`` is the backend that the cause must be found at, ``background`` counts the
+    connections of another application's healthy load; ``sample_for`` is how many seconds
+    processes are sampled, 0 for as long as the window.
     """
 
-    kind: ClassVar[Literal["postgres", "redis"]]
+    kind: ClassVar[Kind]
     truth: ClassVar[str]
     background: ClassVar[int] = 2
+    sample_for: ClassVar[float] = 0.0
 
-    def settings(self, version: int, twin: bool) -> Mapping[str, int]:
+    def settings(self, version: int, twin: bool) -> Mapping[str, int | str]:
         """The limits of the server."""
         return {}
 
@@ -32,6 +36,14 @@ class Fault(ABC, Generic[P]):
     def blind(self, place: P) -> bool:
         """Whether the server has no connection left for the doctor while the fault lasts."""
         return False
+
+    def entries(self, place: P, twin: bool) -> Mapping[str, Any]:
+        """What the configuration says of the service beside its server, by kind of backend."""
+        return {}
+
+    async def look(self, place: P, twin: bool) -> Facts:
+        """What the fault's own client sees beside the server's oracle."""
+        return {}
 
     @abstractmethod
     async def inject(self, place: P) -> None:
@@ -47,9 +59,13 @@ class Fault(ABC, Generic[P]):
 
 
 class PostgresFault(Fault[PostgresPlace]):
-    """A fault of a PostgreSQL with 30 connections."""
+    """A fault of a PostgreSQL with 30 connections.
 
-    kind = "postgres"
+    ``grants`` are options of the command that prints the doctor's rights.
+    """
+
+    kind: ClassVar[Kind] = "postgres"
+    grants: ClassVar[tuple[str, ...]] = ()
 
 
 class RedisFault(Fault[RedisPlace]):
@@ -58,11 +74,17 @@ class RedisFault(Fault[RedisPlace]):
     kind = "redis"
 
 
+class OwnFault(Fault[OwnPlace]):
+    """A fault that needs no server: of an application's own process, or of a file."""
+
+    background = 0
+
+
 @dataclass(frozen=True)
 class Placement:
     """A fault in one of the run's services: 0 is the first, 1 another one."""
 
-    fault: PostgresFault | RedisFault
+    fault: PostgresFault | RedisFault | OwnFault
     service: int = 0
 
 
@@ -78,6 +100,11 @@ class Scenario:
     placements: tuple[Placement, ...]
     has_twin: bool = True
     names_of: str = ""
+
+    @property
+    def sample_for(self) -> float:
+        """Seconds for which processes are sampled, 0 for as long as the window."""
+        return max(placement.fault.sample_for for placement in self.placements)
 
 
 def unless(reasons: Mapping[str, bool]) -> list[str]:

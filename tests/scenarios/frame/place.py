@@ -1,15 +1,17 @@
 """Where a fault happens: one real server with an application on it, and all that must end."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RefusedError
+from tests.scenarios.frame.application import Application, running
 from tests.scenarios.frame.names import Names
 from tests.scenarios.frame.oracle import PostgresOracle, RedisOracle
 
@@ -24,17 +26,25 @@ ROWS = 2000
 
 @dataclass(kw_only=True)
 class Place:
-    """A server and what runs against it: tasks, and ``jobs`` that end connections."""
+    """A server and what runs against it: tasks, and ``jobs`` that end connections.
+
+    ``application`` is the process that was started with `start`, if one was.
+    """
 
     names: Names
     random: Random
     seed: int
     jobs: AsyncExitStack = field(default_factory=AsyncExitStack)
+    application: Application = field(init=False)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs something until the fault is undone."""
         self._tasks.append(asyncio.create_task(work))
+
+    async def start(self, program: str, task: Mapping[str, Any]) -> None:
+        """Starts a program of this folder, and ends it when the fault is undone."""
+        self.application = await self.jobs.enter_async_context(running(program, task))
 
     async def end(self) -> list[str]:
         """Ends all that runs; returns why tasks had ended before, which none should."""
@@ -117,3 +127,10 @@ class RedisPlace(Place):
             except RefusedError:
                 return True
         return False
+
+
+@dataclass(kw_only=True)
+class OwnPlace(Place):
+    """The application's own processes, and a folder for its files."""
+
+    folder: Path

@@ -21,9 +21,9 @@ class Login:
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12) + "/@%", repr=False)
 
 
-async def _printed(kind: str, login: Login) -> str:
+async def _printed(kind: str, login: Login, *options: str) -> str:
     process = await asyncio.create_subprocess_exec(
-        *doctor_command("grants", kind, "--role", login.user),
+        *doctor_command("grants", kind, "--role", login.user, *options),
         stdout=asyncio.subprocess.PIPE,
         env=doctor_environment(),
     )
@@ -33,11 +33,14 @@ async def _printed(kind: str, login: Login) -> str:
     return output.decode()
 
 
-async def grant_postgres(server: PostgresServer, login: Login) -> None:
-    """Creates the doctor's role as an administrator would who pastes what is printed."""
+async def grant_postgres(server: PostgresServer, login: Login, *options: str) -> None:
+    """Creates the doctor's role as an administrator would who pastes what is printed.
+
+    ``options`` are those of the command that prints it.
+    """
     connection = await asyncpg.connect(server.admin_url())
     try:
-        await connection.execute(await _printed("postgres", login))
+        await connection.execute(await _printed("postgres", login, *options))
         password = login.password.replace("'", "''")
         await connection.execute(f"ALTER ROLE \"{login.user}\" PASSWORD '{password}'")
     finally:

@@ -12,11 +12,11 @@ from typing import Any
 
 from tests.conftest import POSTGRES, REDIS
 from tests.scenarios.frame.doctor import DoctorError, Said, examine
-from tests.scenarios.frame.fault import Placement, PostgresFault, Scenario
+from tests.scenarios.frame.fault import OwnFault, Placement, PostgresFault, Scenario
 from tests.scenarios.frame.names import Names, draw_names
 from tests.scenarios.frame.oracle import Facts, PostgresOracle, RedisOracle
-from tests.scenarios.frame.place import PostgresPlace, RedisPlace
-from tests.scenarios.frame.watch import PostgresWatch, RedisWatch, Watch
+from tests.scenarios.frame.place import OwnPlace, PostgresPlace, RedisPlace
+from tests.scenarios.frame.watch import OwnWatch, PostgresWatch, RedisWatch, Watch
 
 from backend_doctor.demo.servers import PostgresServer, RedisServer
 
@@ -79,6 +79,11 @@ async def _watch(part: Part, placement: Placement) -> AsyncIterator[Watch]:
     fault, names = placement.fault, part.names()
     random = Random(f"{part.seed}/{part.scenario.id}/{placement.service}")
     settings = fault.settings(part.version, part.twin)
+    if isinstance(fault, OwnFault):
+        with tempfile.TemporaryDirectory(prefix="backend-doctor-application-") as folder:
+            own = OwnPlace(names=names, random=random, seed=part.seed, folder=Path(folder))
+            yield OwnWatch(fault, own, part.twin)
+        return
     if isinstance(fault, PostgresFault):
         postgres = PostgresServer(
             POSTGRES[part.version](), settings={**settings, "log_connections": "on"}
@@ -120,7 +125,8 @@ async def _examine(part: Part, watches: Sequence[Watch]) -> Seen:
     said, failure = None, ""
     with tempfile.TemporaryDirectory(prefix="backend-doctor-scenario-") as folder:
         try:
-            said = await examine(_configuration(part, watches), Path(folder))
+            services = _configuration(part, watches)
+            said = await examine(services, Path(folder), part.scenario.sample_for)
         except DoctorError as error:
             failure = str(error)
     facts = [await watch.look_again() for watch in watches]
@@ -151,11 +157,7 @@ def _missing(watches: Sequence[Watch], facts: Sequence[Facts]) -> str:
 def _configuration(part: Part, watches: Sequence[Watch]) -> dict[str, dict[str, Any]]:
     services: dict[str, dict[str, Any]] = {}
     for placement, watch in zip(part.scenario.placements, watches, strict=True):
-        entry = dict(watch.configuration())
-        service = services.setdefault(part.service(placement), {})
-        if "workers" in entry:
-            service["workers"] = entry.pop("workers")
-        service[placement.fault.kind] = entry
+        services.setdefault(part.service(placement), {}).update(watch.configuration())
     return services
 
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from tests.scenarios.frame.apps import background
-from tests.scenarios.frame.fault import PostgresFault, RedisFault
+from tests.scenarios.frame.fault import OwnFault, PostgresFault, RedisFault
 from tests.scenarios.frame.oracle import Facts, Row, merged, rate_facts, session_facts
-from tests.scenarios.frame.place import PostgresPlace, RedisPlace
+from tests.scenarios.frame.place import OwnPlace, PostgresPlace, RedisPlace
 from tests.scenarios.frame.rights import Login, grant_postgres, grant_redis
 
 
@@ -38,7 +38,7 @@ class Watch(Protocol):
         """How often the doctor logged in, by the server's own log; 0 where it keeps none."""
 
     def configuration(self) -> Mapping[str, Any]:
-        """The backend's entry in the doctor's configuration, workers included."""
+        """What the doctor's configuration says, by kind of backend; workers apart."""
 
     async def undo(self) -> list[str]:
         """Ends the fault and all that runs but the oracle; returns what had ended too early."""
@@ -61,7 +61,7 @@ class PostgresWatch:
 
     async def prepare(self) -> None:
         await self._place.furnish()
-        await grant_postgres(self._place.server, self._login)
+        await grant_postgres(self._place.server, self._login, *self._fault.grants)
 
     async def inject(self) -> None:
         place, fault = self._place, self._fault
@@ -84,11 +84,13 @@ class PostgresWatch:
     async def _facts(self, readings: Sequence[Sequence[Row]], refused: bool) -> Facts:
         last = await self._place.oracle.server()
         known: Facts = {"login_refused": [refused], "declared_connections": [self._declared()]}
-        return merged(session_facts(readings), rate_facts(self._first, last), known)
+        seen = await self._fault.look(self._place, self._twin)
+        return merged(session_facts(readings), rate_facts(self._first, last), known, seen)
 
     def _declared(self) -> int:
         declares = self._fault.declares(self._place, self._twin)
-        return declares.get("workers", 1) * declares["pool_size"]
+        pool = declares.get("pool_size", 0) + declares.get("max_overflow", 0)
+        return declares.get("workers", 1) * pool
 
     def missing(self, facts: Facts) -> list[str]:
         return self._fault.missing(self._place, facts, self._twin)
@@ -103,7 +105,10 @@ class PostgresWatch:
     def configuration(self) -> Mapping[str, Any]:
         place, login = self._place, self._login
         url = place.server.url(login.user, login.password, place.names.database)
-        return {"url": url, **self._fault.declares(place, self._twin)}
+        declared = dict(self._fault.declares(place, self._twin))
+        workers = {"workers": declared.pop("workers")} if "workers" in declared else {}
+        others = self._fault.entries(place, self._twin)
+        return {**workers, "postgres": {"url": url, **declared}, **others}
 
     async def undo(self) -> list[str]:
         return await self._place.end()
@@ -156,7 +161,7 @@ class RedisWatch:
     def configuration(self) -> Mapping[str, Any]:
         place, login = self._place, self._login
         url = place.server.url(login.user, login.password)
-        return {"url": url, **self._fault.declares(place, self._twin)}
+        return {"redis": {"url": url, **self._fault.declares(place, self._twin)}}
 
     async def undo(self) -> list[str]:
         return await self._place.end()
@@ -166,3 +171,48 @@ class RedisWatch:
 
     async def close(self) -> None:
         await self._place.oracle.leave()
+
+
+class OwnWatch:
+    """A placement on the application's own processes and files."""
+
+    def __init__(self, fault: OwnFault, place: OwnPlace, twin: bool) -> None:
+        self._fault, self._place, self._twin = fault, place, twin
+        self._before: Facts = {}
+
+    async def prepare(self) -> None:
+        pass
+
+    async def inject(self) -> None:
+        await (self._fault.inject_twin if self._twin else self._fault.inject)(self._place)
+
+    async def look(self) -> Facts:
+        self._before = await self._fault.look(self._place, self._twin)
+        return self._before
+
+    async def step_aside(self) -> None:
+        pass
+
+    async def look_again(self) -> Facts:
+        return merged(self._before, await self._fault.look(self._place, self._twin))
+
+    def missing(self, facts: Facts) -> list[str]:
+        return self._fault.missing(self._place, facts, self._twin)
+
+    def blind(self) -> bool:
+        return False
+
+    def logins(self) -> int:
+        return 0
+
+    def configuration(self) -> Mapping[str, Any]:
+        return self._fault.entries(self._place, self._twin)
+
+    async def undo(self) -> list[str]:
+        return await self._place.end()
+
+    async def undone(self) -> bool:
+        return True
+
+    async def close(self) -> None:
+        pass
