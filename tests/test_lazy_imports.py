@@ -65,6 +65,8 @@ def test_list_adds_no_driver() -> None:
     [
         (f"postgresql://doctor@{NOWHERE}/shop", "asyncpg", {"redis", "rich"}),
         (f"redis://{NOWHERE}/0", "redis", {"asyncpg", "rich"}),
+        (f"mongodb://{NOWHERE}/shop", "motor", {"asyncpg", "redis", "aio_pika", "httpx", "rich"}),
+        (f"amqp://{NOWHERE}/", "aio_pika", {"asyncpg", "redis", "pymongo", "httpx", "rich"}),
     ],
 )
 @pytest.mark.parametrize("output", [["--format", "nagios"], ["--format", "json"], ["-q"]])

@@ -22,6 +22,7 @@ _HOMES = {
     "Measure": "model",
     "Problem": "facts",
     "Remedy": "model",
+    "SEEN_BY_CLIENTS": "model",
     "Service": "facts",
     "Status": "model",
     "Step": "model",
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from backend_doctor.facts import Looks as Looks
     from backend_doctor.facts import Problem as Problem
     from backend_doctor.facts import Service as Service
+    from backend_doctor.model import SEEN_BY_CLIENTS as SEEN_BY_CLIENTS
     from backend_doctor.model import Cause as Cause
     from backend_doctor.model import Confidence as Confidence
     from backend_doctor.model import Evidence as Evidence

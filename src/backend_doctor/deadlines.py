@@ -37,11 +37,15 @@ class MonotonicClock:
 
 @dataclass(frozen=True)
 class Timing:
-    """How long things may take, in seconds."""
+    """How long things may take, in seconds.
+
+    ``sampling`` is how long kinds that sample do so, None for as long as the window.
+    """
 
     window: float = 5.0
     connect: float = 5.0
     deadline: float = 30.0
+    sampling: float | None = None
 
 
 async def within(seconds: float, awaitable: Awaitable[T]) -> T:

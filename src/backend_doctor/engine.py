@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from backend_doctor import __version__
-from backend_doctor.backends import Connection, connect
+from backend_doctor.backends import Connection, connect, load
 from backend_doctor.deadlines import Clock, MonotonicClock, Timing, within
 from backend_doctor.endpoint import Endpoint
 from backend_doctor.facts import (
@@ -16,13 +16,14 @@ from backend_doctor.facts import (
     Fact,
     Instance,
     Login,
+    Looks,
     Problem,
     Service,
 )
 from backend_doctor.model import Target
 from backend_doctor.planning import Plan, plan, sources
 from backend_doctor.registry import Check, Need
-from backend_doctor.snapshot import Examined, Look, Snapshot, raw
+from backend_doctor.snapshot import Examined, Look, Snapshot, raw, seen_twice
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Engine:
         self._started = datetime.datetime.now(datetime.UTC)
         for examinee in self._examinees:
             self._session(examinee)
+        load(session.endpoint.kind for session in self._sessions.values())
         tasks = {
             asyncio.create_task(self._examine(session, progress))
             for session in self._sessions.values()
@@ -201,11 +203,13 @@ class Engine:
             for source in sources(fact)
         }
 
-    def _known(self, session: _Session, need: Need) -> Fact | None:
+    def _known(self, session: _Session, need: Need) -> Fact | Looks[Fact] | None:
         if need.fact is Instance:
             return session.instance
-        found = session.known.get(need.fact)
-        if isinstance(found, Fact):
+        found: Fact | Looks[Fact] | Absence | None = session.known.get(need.fact)
+        if need.form == "looks":
+            found = seen_twice(need.fact, session.facts.get(need.fact.__name__))
+        if isinstance(found, (Fact, Looks)):
             return found
         if need.optional:
             return None

@@ -20,42 +20,15 @@ from backend_doctor.facts import (
 )
 from backend_doctor.model import Finding, Remedy, Report, Result, Status, Step, Subject
 from backend_doctor.registry import Check, Need, home
-from backend_doctor.snapshot import Examined, Look, Snapshot, decode
+from backend_doctor.snapshot import Examined, Snapshot, last_seen, seen_twice
 from backend_doctor.text import safe_text, shorten
 
 Limits = Mapping[str, Mapping[str, Any]]
 
-_NOT_READ = Absence(kind=AbsenceKind.FAILED, reason="was not read before the run ended")
-
-
-def _last(fact: type[Fact], looks: list[Look] | None) -> Fact | Absence:
-    if not looks:
-        return _NOT_READ
-    look = looks[-1]
-    return decode(fact, look.value) if look.value is not None else look.absent or _NOT_READ
-
-
-def _pair(fact: type[Fact], looks: list[Look] | None) -> Looks[Fact] | Absence:
-    last = _last(fact, looks)
-    if isinstance(last, Absence) or looks is None:
-        return last if isinstance(last, Absence) else _NOT_READ
-    if len(looks) < 2 or looks[0].value is None:
-        return Absence(
-            kind=AbsenceKind.FAILED,
-            reason="was seen only once, so no rate can be told; use a --window above 0",
-        )
-    first = decode(fact, looks[0].value)
-    if first.epoch != last.epoch:
-        return Absence(
-            kind=AbsenceKind.FAILED,
-            reason="the server restarted or its statistics were reset between the two looks",
-        )
-    return Looks(first, last, looks[-1].at - looks[0].at)
-
 
 def _seen(need: Need, backend: Examined) -> Fact | Looks[Fact] | Absence:
     looks = backend.facts.get(need.fact.__name__)
-    return _pair(need.fact, looks) if "looks" in need.form else _last(need.fact, looks)
+    return seen_twice(need.fact, looks) if "looks" in need.form else last_seen(need.fact, looks)
 
 
 class _Resolver:
@@ -97,6 +70,9 @@ class _Resolver:
         raise absent
 
 
+_LANGUAGES = {"postgres": "sql", "redis": "redis", "mongodb": "text"}
+
+
 def _blind(absence: Absence, instance: Instance) -> Finding:
     applicable = absence.kind is not AbsenceKind.NOT_APPLICABLE
     remedies = (
@@ -106,7 +82,7 @@ def _blind(absence: Absence, instance: Instance) -> Finding:
                 command=absence.remedy,
                 effect="lets it be judged",
                 changes_state=True,
-                language="redis" if instance.backend == "redis" else "sql",
+                language=_LANGUAGES.get(instance.backend, "sh"),
             ),
         )
         if absence.remedy

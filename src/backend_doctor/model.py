@@ -137,6 +137,10 @@ class Finding(_Data, frozen=True):
     notes: tuple[str, ...] = ()
 
 
+# what a client sees of a database that keeps it waiting; for ``explains``
+SEEN_BY_CLIENTS = ("http.server_error", "http.slow", "cors.error_masks_5xx", "pool.undersized")
+
+
 class Fold(_Data, frozen=True):
     """Why a result lies beneath another: ``under`` is that result's id."""
 

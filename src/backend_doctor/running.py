@@ -10,15 +10,20 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from backend_doctor.config.facts import declare, instance_fact
 from backend_doctor.config.model import Configuration
 from backend_doctor.deadlines import Timing
 from backend_doctor.engine import Engine, Examinee
 from backend_doctor.errors import UserError
+from backend_doctor.facts import Instance
 from backend_doctor.registry import Check, Limit, bundled_folder, load_checks
 from backend_doctor.snapshot import Snapshot
 
 Limits = dict[str, dict[str, Any]]
+SAMPLED = ("process",)
+"""Kinds whose facts are sampled over time; how long stands in the setting ``sampling``."""
 _LAST_RESORT_SECONDS = 1.8
 
 
@@ -137,6 +142,14 @@ def _after(seconds: float, do: Callable[[Any], None], argument: object) -> threa
     return timer
 
 
+def _sampling(instance: Instance, timing: Timing) -> Instance:
+    """The instance with the seconds to sample for, where its kind samples."""
+    if instance.backend not in SAMPLED:
+        return instance
+    seconds = timing.window if timing.sampling is None else timing.sampling
+    return structs.replace(instance, settings={**instance.settings, "sampling": seconds})
+
+
 def gather(
     configuration: Configuration,
     checks: Iterable[Check],
@@ -153,7 +166,7 @@ def gather(
     interruptions = _Interruptions(leave)
     services = declare(configuration)
     examinees = [
-        Examinee(instance_fact(instance), instance.endpoint)
+        Examinee(_sampling(instance_fact(instance), timing), instance.endpoint)
         for service in configuration.services
         for instance in service.instances
     ]

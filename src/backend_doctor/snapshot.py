@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from backend_doctor.errors import UserError
-from backend_doctor.facts import Absence, Fact, Instance, Service
+from backend_doctor.facts import Absence, AbsenceKind, Fact, Instance, Looks, Service
 from backend_doctor.model import Target
 from backend_doctor.text import storable
 
 SCHEMA_VERSION = 1
 F = TypeVar("F", bound=Fact)
+_NOT_READ = Absence(kind=AbsenceKind.FAILED, reason="was not read before the run ended")
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -68,6 +69,33 @@ def raw(fact: Fact) -> dict[str, Any]:
 def decode(fact: type[F], value: dict[str, Any]) -> F:
     """The typed fact in plain data. Raises msgspec.ValidationError when it does not fit."""
     return msgspec.convert(value, fact)
+
+
+def last_seen(fact: type[F], looks: list[Look] | None) -> F | Absence:
+    """The fact as it was seen last."""
+    if not looks:
+        return _NOT_READ
+    look = looks[-1]
+    return decode(fact, look.value) if look.value is not None else look.absent or _NOT_READ
+
+
+def seen_twice(fact: type[F], looks: list[Look] | None) -> Looks[F] | Absence:
+    """Two looks at the fact, or why no rate can be told."""
+    last = last_seen(fact, looks)
+    if isinstance(last, Absence) or looks is None:
+        return last if isinstance(last, Absence) else _NOT_READ
+    if len(looks) < 2 or looks[0].value is None:
+        return Absence(
+            kind=AbsenceKind.FAILED,
+            reason="was seen only once, so no rate can be told; use a --window above 0",
+        )
+    first = decode(fact, looks[0].value)
+    if first.epoch != last.epoch:
+        return Absence(
+            kind=AbsenceKind.FAILED,
+            reason="the server restarted or its statistics were reset between the two looks",
+        )
+    return Looks(first, last, looks[-1].at - looks[0].at)
 
 
 def save(snapshot: Snapshot, path: Path) -> None:

@@ -8,8 +8,16 @@ from tests.checks.postgres.builders import instance, service
 
 from backend_doctor import Fact, Finding, Instance, Looks, Service, Status
 from backend_doctor.backends.postgres.counters import ConnectionCounters
+from backend_doctor.backends.postgres.explained import Plan, Scan
+from backend_doctor.backends.postgres.plans import PlannedStatement, Plans
 from backend_doctor.backends.postgres.sessions import LockWait, Session, Sessions
 from backend_doctor.backends.postgres.slots import Slots
+from backend_doctor.backends.postgres.statements import (
+    Counted,
+    Statements,
+    StatementStatistics,
+)
+from backend_doctor.backends.postgres.tables import Column, Index, Spread, Table
 from backend_doctor.registry import Check, Need, load_checks
 from backend_doctor.snapshot import decode, raw
 
@@ -79,10 +87,125 @@ COUNTERS = st.builds(
 )
 SIZES = st.integers(-1, 20)
 POOLS = st.dictionaries(st.sampled_from(["pool_size", "max_overflow"]), SIZES)
+QUERIES = st.sampled_from(["42", "-7", "9"])
+COLUMNS = st.sampled_from(["a", 'b"', "c"])
+AMOUNTS = st.floats(0, 1e7, allow_nan=False)
+STATISTICS = st.builds(
+    StatementStatistics,
+    database=NAMES,
+    role=NAMES,
+    sees_all=st.booleans(),
+    track=st.sampled_from(["", "none", "top"]),
+    schema=st.sampled_from(["", "public"]),
+    version=st.sampled_from(["1.8", "1.10"]),
+)
+STATEMENTS = st.builds(
+    Statements,
+    counted=st.lists(
+        st.builds(
+            Counted,
+            query_id=QUERIES,
+            database=st.just("shop"),
+            role=NAMES,
+            calls=st.integers(0, 1000),
+            ms=AMOUNTS,
+            rows=st.integers(0, 10**6),
+        ),
+        max_size=4,
+    ).map(tuple),
+    entries=st.integers(0, 2000),
+)
+SOME_COLUMNS = st.lists(COLUMNS, max_size=3).map(tuple)
+SCANS = st.builds(
+    Scan,
+    schema=st.just("s"),
+    table=st.just("t"),
+    node=st.sampled_from(["Seq Scan", "Index Scan"]),
+    index=NAMES,
+    filter=NAMES,
+    rows=AMOUNTS,
+    loops=st.floats(1, 100),
+    cost_share=st.floats(0, 1),
+    direct=st.booleans(),
+    equal=SOME_COLUMNS,
+    ranged=SOME_COLUMNS,
+    as_text=SOME_COLUMNS,
+    removed=st.none() | AMOUNTS,
+)
+PLANS = st.builds(
+    Plans,
+    statements=st.lists(
+        st.builds(
+            PlannedStatement,
+            query_id=QUERIES,
+            database=st.just("shop"),
+            role=NAMES,
+            kind=st.sampled_from(["select", "change", "utility"]),
+            text=NAMES,
+            refusal=st.sampled_from(["", "it locks rows"]),
+            blind=st.booleans(),
+            not_run=NAMES,
+            plans=st.lists(
+                st.builds(
+                    Plan,
+                    values=st.sampled_from(["generic", "common", "rare", "analyzed"]),
+                    cost=AMOUNTS,
+                    outline=NAMES,
+                    scans=st.lists(SCANS, max_size=2).map(tuple),
+                ),
+                max_size=3,
+            ).map(tuple),
+        ),
+        max_size=3,
+    ).map(tuple),
+    tables=st.lists(
+        st.builds(
+            Table,
+            schema=st.just("s"),
+            name=st.just("t"),
+            rows=AMOUNTS,
+            pages=st.integers(0, 10**6),
+            writes=st.integers(0, 10**6),
+            partition=st.booleans(),
+            columns=st.lists(
+                st.builds(Column, name=COLUMNS, type=st.just("int4"), category=st.just("N")),
+                max_size=3,
+            ).map(tuple),
+            indexes=st.lists(
+                st.builds(
+                    Index,
+                    name=NAMES,
+                    method=st.sampled_from(["btree", "gin"]),
+                    unique=st.booleans(),
+                    pages=st.integers(0, 9),
+                    valid=st.booleans(),
+                    partial=st.booleans(),
+                    columns=st.lists(COLUMNS | st.just(""), max_size=2).map(tuple),
+                ),
+                max_size=2,
+            ).map(tuple),
+            spread=st.lists(
+                st.builds(
+                    Spread,
+                    column=COLUMNS,
+                    distinct_values=st.sampled_from([-1.0, 0.0, 5.0, 1e5]),
+                    nulls=st.floats(0, 1),
+                    width=st.integers(0, 99),
+                ),
+                max_size=3,
+            ).map(tuple),
+        ),
+        max_size=1,
+    ).map(tuple),
+    remedy=NAMES,
+)
 FACTS: dict[type[Fact], st.SearchStrategy[Any]] = {
     Sessions: SESSIONS,
     Slots: SLOTS,
     ConnectionCounters: COUNTERS,
+    StatementStatistics: STATISTICS,
+    Statements: STATEMENTS,
+    Plans: PLANS,
     Service: POOLS.map(lambda pool: service(2, 3, neighbours=(), **pool)),
     Instance: POOLS.map(lambda pool: instance(**pool)),
 }

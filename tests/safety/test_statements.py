@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from tests.backends.statement_load import SETTINGS, Load, furnish
 from tests.safety.client import Client
 from tests.safety.tool import check
 
@@ -15,7 +16,15 @@ from backend_doctor.demo.servers import PostgresServer
 MOST_STATEMENTS = 25
 _ENTRY = re.compile(r"^\d{4}-\d\d-\d\d ", re.MULTILINE)
 _STATEMENT = re.compile(r"LOG:  (?:statement|execute \S+): (.*)", re.DOTALL)
-_UNCOUNTED = re.compile(r"BEGIN|COMMIT|ROLLBACK|SET LOCAL", re.IGNORECASE)
+_UNCOUNTED = re.compile(
+    r"BEGIN|COMMIT|ROLLBACK|SET LOCAL|SAVEPOINT|PREPARE|DEALLOCATE", re.IGNORECASE
+)
+# what stands around an application's text when its plan is asked for
+_PLANNING = re.compile(
+    r"SET LOCAL \w+ = .*|SAVEPOINT prepared|ROLLBACK( TO SAVEPOINT prepared)?"
+    r"|DEALLOCATE backend_doctor_\d+|PREPARE backend_doctor_\d+ AS SELECT .*"
+    r"|EXPLAIN \(VERBOSE, FORMAT JSON\) EXECUTE backend_doctor_\d+.*"
+)
 LOGGED: dict[str, str | int] = {
     "log_statement": "all",
     "log_connections": "on",
@@ -34,6 +43,11 @@ def own_texts() -> set[str]:
         names = vars(importlib.import_module(f"{postgres.__name__}.{module.name}"))
         found |= {flat(text) for text in names.values() if isinstance(text, str)}
     return {text for text in found if re.match(r"(SELECT|WITH|BEGIN)\b", text)}
+
+
+def own_texts_for(schema: str) -> set[str]:
+    """The same, with the schema of an extension in its place."""
+    return {text.replace("{schema}", schema) for text in own_texts()}
 
 
 def logged(server: PostgresServer) -> list[str]:
@@ -75,6 +89,24 @@ def test_one_session_with_few_statements_of_our_own(
     logins = [entry for entry in logged(server) if "connection authorized" in entry]
     assert sum("application_name=backend-doctor" in entry for entry in logins) == 1
     assert len(logins) == 4
+
+
+@pytest.mark.parametrize("version", [15, 18])
+def test_plans_are_asked_for_within_the_same_bounds(
+    version: int, make_postgres: Callable[..., PostgresServer]
+) -> None:
+    server = make_postgres(version, settings={**LOGGED, **SETTINGS})
+    furnish(server)
+    with Load(server, "SELECT * FROM orders WHERE customer_id = $1 LIMIT 20", lambda n: (n,)):
+        ran = check("--window", "1", DATABASE_URL=server.admin_url("shop"))
+    assert "query.missing_index" in ran.causes(), ran.out
+    sent = statements(server)
+    foreign = set(sent) - own_texts_for('"public"')
+    assert {text for text in foreign if not _PLANNING.fullmatch(text)} == set()
+    assert any(text.startswith("PREPARE") for text in sent)
+    counted = [text for text in sent if not _UNCOUNTED.match(text)]
+    assert len(counted) <= MOST_STATEMENTS
+    assert ran.target(server.port)["statements"] == len(counted)
 
 
 def _version(server: PostgresServer) -> str:

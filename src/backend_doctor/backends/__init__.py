@@ -1,5 +1,7 @@
 """One folder a kind: how to connect to it, and the facts that can be read from it."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from importlib import import_module
 from typing import Protocol
 
@@ -23,6 +25,29 @@ class Connection(Protocol):
     def abort(self) -> None:
         """Drops it at once, without waiting for anything."""
         ...
+
+
+_DRIVERS = {
+    "postgres": "asyncpg",
+    "mongodb": "motor.motor_asyncio",
+    "redis": "redis.asyncio",
+    "rabbitmq": "aio_pika",
+    "http": "httpx",
+    "cors": "httpx",
+}
+
+
+def load(kinds: Iterable[str]) -> None:
+    """Imports what connecting to these kinds takes.
+
+    On a busy machine that lasts seconds, which must not count as a server's.
+    """
+    for kind in dict.fromkeys(kinds):
+        ours = f"backend_doctor.backends.{kind}.connection"
+        for module in (ours, _DRIVERS.get(kind, ours)):
+            # what is missing is told by the attempt to connect
+            with suppress(ImportError):
+                import_module(module)
 
 
 async def connect(endpoint: Endpoint, *, limit: float) -> tuple[Login, Connection | None]:

@@ -20,6 +20,7 @@ _COMMANDS = {
     "init": ("init", "Write a first configuration file."),
     "list": ("list", "List the checks, their causes and their limits."),
     "runbook": ("runbook", "Print the runbook of a check."),
+    "triage": ("triage", "Say what an error message means, and what to do next."),
 }
 
 

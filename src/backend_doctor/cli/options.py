@@ -1,23 +1,27 @@
 """Options that several commands share, and what they come down to."""
 
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from backend_doctor.config.load import load
-from backend_doctor.config.model import Configuration
+from backend_doctor.config.model import Configuration, InstanceConfig
 from backend_doctor.deadlines import Timing
+from backend_doctor.errors import UserError
 from backend_doctor.registry import Check
 from backend_doctor.running import Limits, choose_checks, gather, limits_of
 from backend_doctor.snapshot import Snapshot
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+LONGEST_SAMPLING = 6 * 3600.0
+_SLACK = 25.0
 
 _TARGETS = (
     click.argument("targets", nargs=-1, metavar="[TARGET]..."),
@@ -37,8 +41,33 @@ _CHECKS = (
     ),
     click.option("--only", multiple=True, metavar="CHECK", help="Only these: id, kind, pattern."),
     click.option("--skip", multiple=True, metavar="CHECK", help="All but these."),
+    click.option(
+        "--analyze",
+        is_flag=True,
+        help="Run slow SELECTs once more, rolled back, where that is safe (EXPLAIN ANALYZE).",
+    ),
 )
+
+
+def _duration(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    """Seconds, from ``90``, ``90s``, ``10m`` or ``1h``. Raises click.BadParameter."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if not 1 <= seconds <= LONGEST_SAMPLING:
+        raise click.BadParameter(f"{text!r}: expected 1s to 6h, such as 90s, 10m or 1h")
+    return seconds
+
+
 _TIMING = (
+    click.option(
+        "--for",
+        "sampling",
+        callback=_duration,
+        metavar="DURATION",
+        help="Sample processes for so long: 90s, 10m, 1h.  [default: the window]",
+    ),
     click.option(
         "--window",
         type=click.FloatRange(0, 600),
@@ -56,7 +85,7 @@ _TIMING = (
     click.option(
         "--deadline",
         type=click.FloatRange(1, 3600),
-        help="Seconds for the whole run.  [default: 25 and the window]",
+        help="Seconds for the whole run.  [default: 25 and the window or --for]",
     ),
 )
 
@@ -64,6 +93,13 @@ _TIMING = (
 def examining(command: Command) -> Command:
     """Adds what every examining command accepts."""
     for option in reversed((*_TARGETS, *_CHECKS, *_TIMING)):
+        command = option(command)
+    return command
+
+
+def looking(command: Command) -> Command:
+    """Adds what a command accepts that has an argument of its own and chooses the checks."""
+    for option in reversed((*_TARGETS[1:], _CHECKS[0], *_TIMING)):
         command = option(command)
     return command
 
@@ -91,14 +127,24 @@ class Examination:
         window: float,
         connect_timeout: float,
         deadline: float | None,
+        sampling: float | None,
+        analyze: bool = False,
     ) -> "Examination":
         """Reads the configuration and loads the checks. Raises UserError."""
         configuration = load(config=config, settings=settings, targets=(*targets, *more_targets))
+        if analyze:
+            configuration = _analyzing(configuration)
         kinds = {
             instance.kind for service in configuration.services for instance in service.instances
         }
         checks = choose_checks(kinds, (*configuration.check_folders, *folders), only, skip)
-        timing = Timing(window, connect_timeout, deadline or 25.0 + window)
+        longest = max(window, sampling or 0.0)
+        if deadline is not None and sampling is not None and deadline <= sampling:
+            raise UserError(
+                f"--deadline {deadline:g} ends the run before --for {sampling:g} seconds are "
+                f"over; allow {sampling + _SLACK:g} or leave --deadline out"
+            )
+        timing = Timing(window, connect_timeout, deadline or _SLACK + longest, sampling)
         return cls(
             configuration=configuration,
             checks=checks,
@@ -119,6 +165,21 @@ class Examination:
         if show:
             click.echo("\r\x1b[K", nl=False, err=True)
         return snapshot, interrupted
+
+
+def _analyzing(configuration: Configuration) -> Configuration:
+    def switched(instance: InstanceConfig) -> InstanceConfig:
+        if instance.kind != "postgres":
+            return instance
+        return replace(instance, settings={**instance.settings, "analyze": True})
+
+    return replace(
+        configuration,
+        services=tuple(
+            replace(service, instances=tuple(map(switched, service.instances)))
+            for service in configuration.services
+        ),
+    )
 
 
 def _progress(message: str) -> None:
