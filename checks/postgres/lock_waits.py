@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 
 import msgspec
 
@@ -23,7 +24,7 @@ from backend_doctor.backends.postgres.remedies import (
     give_way_to_others,
     lock_tree,
 )
-from backend_doctor.backends.postgres.sessions import Sessions
+from backend_doctor.backends.postgres.sessions import Session, Sessions
 
 _SOURCE = "pg_stat_activity, pg_locks, pg_blocking_pids"
 _EXPLAINS = (
@@ -44,8 +45,9 @@ def _turns_over(jam: Jam, other: Sessions) -> bool:
 
 
 def _hot_row(sessions: Looks[Sessions], least: int) -> Jam | None:
-    """A queue for one row whose head changes; judged from either look, since one alone may
+    """A queue for one row whose head changes; the longer of both looks, since one alone may
     catch the moment between two turns."""
+    found: list[Jam] = []
     for seen, other in ((sessions.last, sessions.first), (sessions.first, sessions.last)):
         for jam in jams(seen):
             queue = jam.row_queue
@@ -54,8 +56,22 @@ def _hot_row(sessions: Looks[Sessions], least: int) -> Jam | None:
             statement = queue[0].statement
             busy = [s for s in other.clients if s.state == "active" and s.statement == statement]
             if len(busy) >= least:
-                return jam
-    return None
+                # between two turns the waiters hold no place in the lock table for a moment
+                turning = _between_turns(seen, queue[0], jam)
+                found.append(replace(jam, waiters=(*jam.waiters, *turning)))
+    return max(found, key=lambda jam: len(jam.waiters), default=None)
+
+
+def _between_turns(seen: Sessions, waiter: Session, jam: Jam) -> list[Session]:
+    """Those who run the queue's statement and wait, though for no lock of the table."""
+    known = {jam.head_pid, *(one.pid for one in jam.waiters)}
+    return [
+        session
+        for session in seen.clients
+        if session.pid not in known
+        and session.statement == waiter.statement
+        and session.wait_type in ("Lock", "LWLock")
+    ]
 
 
 def _cause(jam: Jam) -> Cause:
