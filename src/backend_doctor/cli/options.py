@@ -198,5 +198,6 @@ def leave(code: int) -> None:
 
 def leave_stuck_threads(code: int) -> None:
     """Ends the process if a thread would keep it from ending (name resolution can hang)."""
-    if any(thread is not threading.main_thread() for thread in threading.enumerate()):
+    main = threading.main_thread()
+    if any(thread is not main and not thread.daemon for thread in threading.enumerate()):
         leave(code)
