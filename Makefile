@@ -9,9 +9,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all:
-DEBIAN := postgresql-15 pgbouncer redis-server rabbitmq-server openssl prometheus
-SERVERS := /usr/lib/postgresql/15/bin/postgres /usr/sbin/pgbouncer /usr/bin/redis-server \
-           /usr/lib/rabbitmq/bin/rabbitmq-server /usr/bin/openssl /usr/bin/promtool
+DEBIAN := postgresql-15 postgresql-15-hypopg pgbouncer redis-server rabbitmq-server openssl prometheus
+SERVERS := /usr/lib/postgresql/15/bin/postgres \
+           /usr/share/postgresql/15/extension/hypopg.control \
+           /usr/sbin/pgbouncer /usr/bin/redis-server /usr/lib/rabbitmq/bin/rabbitmq-server \
+           /usr/bin/openssl /usr/bin/promtool
 # in runlevel 1, Debian's packages do not start their services: the tests start their own
 APT := RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get
 

