@@ -3,6 +3,7 @@
 # make test        everything, on servers that the tests start themselves
 # make lint        ruff and mypy --strict
 # make scenarios   the accuracy benchmark; ONLY=P01,P05 SEED=7 PG=15 narrow it
+# make memory      three leaks, a cache that fills and a steady process, watched for 90 s
 # make venv        only installs, into .venv, wheels only
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ SERVERS := /usr/lib/postgresql/15/bin/postgres \
 # in runlevel 1, Debian's packages do not start their services: the tests start their own
 APT := RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get
 
-.PHONY: demo demo-all lint packages scenarios test venv
+.PHONY: demo demo-all lint memory packages scenarios test venv
 
 demo: $(VENV)/.demo
 	$(BIN)/backend-doctor demo
@@ -35,6 +36,9 @@ lint: $(VENV)/.test
 
 scenarios: $(VENV)/.test packages
 	$(BIN)/python -m tests.scenarios $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED)) $(if $(PG),--pg $(PG))
+
+memory: $(VENV)/.test
+	MEMORY_SECONDS=90 $(BIN)/python -m pytest tests/backends/test_process.py -k short_look
 
 venv: $(VENV)/.demo
 

@@ -267,24 +267,28 @@ def workers(port: int) -> list[int]:
         return []
 
 
+# make memory looks for longer; in either time the cache below is filling for most of it
+LOOK_SECONDS = float(os.environ.get("MEMORY_SECONDS") or 8)
 GROWING = {
     "dict": "keep = {}\ndef work(i): keep[i] = 'x' * 40_000 + str(i)",
     "listeners": "keep = []\ndef work(i):\n    data = bytearray(40_000)\n"
     "    keep.append(lambda: data)",
     "ctypes": "import ctypes\nlibc = ctypes.CDLL(None)\nlibc.malloc.restype = ctypes.c_void_p\n"
     "def work(i): ctypes.memset(ctypes.c_void_p(libc.malloc(40_000)), 1, 40_000)",
-    "lru cache": "import functools\nkept = functools.lru_cache(maxsize=400)(\n"
+    "lru cache": "import functools\n"
+    f"kept = functools.lru_cache(maxsize={LOOK_SECONDS * 40:.0f})(\n"
     "    lambda i: bytearray(40_000))\ndef work(i): kept(i)",
     "steady": "def work(i): bytearray(40_000)",
 }
 
 
+@pytest.mark.timeout(LOOK_SECONDS + 60)
 def test_a_short_look_names_no_cause_and_alarms_nobody(spawn: Spawn) -> None:
     names = list(GROWING)
     random.shuffle(names)
     loop = "\nprint('ready', flush=True)\nfor i in range(10**6):\n    work(i); time.sleep(0.02)"
     places = {name: f"pid {spawn(GROWING[name] + loop).pid}" for name in names}
-    report = examine(*places.values(), sampling=8.0)
+    report = examine(*places.values(), sampling=LOOK_SECONDS)
     for name, place in places.items():
         (memory,) = findings(report, "memory_growth", place)
         (files,) = findings(report, "open_files", place)
