@@ -8,6 +8,7 @@ from backend_doctor.secret import Secret
 TlsMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 DEFAULT_PORTS = {
     "postgres": 5432,
+    "pgbouncer": 6432,
     "redis": 6379,
     "mongodb": 27017,
     "rabbitmq": 5672,

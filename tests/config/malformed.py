@@ -92,8 +92,8 @@ MALFORMED: dict[str, Malformed] = {
     "service bare": Malformed(
         "services:\n  shop: {replicas: 2}\n", 2, "services.shop", "has no backend"
     ),
-    "service not examined": Malformed(
-        f"services:\n  shop: {{pgbouncer: '{URL}'}}\n", 1, "services", "no service has a backend"
+    "console of another kind": Malformed(
+        in_service("pgbouncer: redis://h"), 4, "services.shop.pgbouncer", "not of pgbouncer"
     ),
     "service name": Malformed(
         f"services:\n  my shop: {URL}\n", 2, "services.(key not shown)", "no name for a service"

@@ -20,11 +20,9 @@ services:
       - {url: postgresql://u@replica/shop, role: replica}
       - postgresql://u@reports/shop
     redis: {url: file:secret, max_connections: 50}
-    pgbouncer: {url: "${NOT_SET}"}
+    pgbouncer: {name: pool, url: "postgresql://doctor@pool/shop"}
   billing:
     postgres: postgresql://billing@db/billing
-  mail:
-    pgbouncer: postgresql://mail@pool/mail
 limits:
   postgres.pool_exhaustion: {warning: 0.7, strict: true, critical: "${CRITICAL:-0.9}"}
 ignore:
@@ -60,10 +58,12 @@ def test_a_file_with_all_there_is(shop: Path) -> None:
         "shop.postgres.primary",
         "shop.postgres.postgres",
         "shop.postgres.postgres-2",
+        "shop.pgbouncer.pool",
         "shop.redis.redis",
         "billing.postgres.postgres",
     ]
-    primary, replica, reports, cache = service.instances
+    primary, replica, reports, pool, cache = service.instances
+    assert pool.endpoint.address == "pool:6432/pgbouncer"
     assert primary.settings == {"pool_size": 20, "max_overflow": -1, "analyze": True}
     assert primary.origin == "from DATABASE_URL"
     assert primary.origins["pool_size"] == "backend-doctor.yaml:6"
@@ -85,10 +85,7 @@ def test_a_file_with_all_there_is(shop: Path) -> None:
         ),
         Ignore(check="redis.clients", until=datetime.date(2030, 2, 1), reason="known too"),
     )
-    assert found.warnings == (
-        "backend-doctor.yaml: not examined by this version: pgbouncer",
-        "backend-doctor.yaml: nothing to examine in the services mail",
-    )
+    assert found.warnings == ()
 
 
 def test_the_order_of_places(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,17 +246,17 @@ def test_targets_select(shop: Path, targets: list[str], chosen: list[str]) -> No
     found = load(targets=targets)
     assert instances(found) == chosen
     assert {"shop", "billing"} <= {service.name for service in found.everything}
-    assert len(found.everything[0].instances) == 4
+    assert len(found.everything[0].instances) == 5
 
 
 @pytest.mark.parametrize(
     ("target", "said"),
     [
         ("shp", '"shp" is no service in backend-doctor.yaml; expected shop or billing; did you'),
-        ("shop.postgress", 'expected postgres or redis; did you mean "postgres"?'),
+        ("shop.postgress", 'expected postgres, pgbouncer or redis; did you mean "postgres"?'),
         ("billing.redis", '"redis" is no backend in service billing'),
         ("shop.postgres.primry", 'did you mean "primary"?'),
-        ("shop.pgbouncer", "pgbouncer is not examined by this version"),
+        ("shop.pgbouncer.pgbouncer", "is no name in shop.pgbouncer"),
         ("mail", '"mail" is no service'),
         ("u:c4n4ry@h", "this target (not shown) is no service"),
         ("", "is no service"),

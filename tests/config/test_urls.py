@@ -36,6 +36,8 @@ def password(endpoint: Endpoint) -> str | None:
         ("postgres://u@H.example:6000", "u", None, "h.example:6000/u"),
         ("postgresql+asyncpg://u:p@h/db", "u", "p", "h:5432/db"),
         ("postgresql+psycopg2://h/db", None, None, "h:5432/db"),
+        ("postgresql://u@h/pgbouncer", "u", None, "h:6432/pgbouncer"),
+        ("postgresql://u@h:7000/pgbouncer", "u", None, "h:7000/pgbouncer"),
         ("POSTGRESQL://h/db", None, None, "h:5432/db"),
         ("postgresql://h", None, None, "h:5432"),
         ("postgresql://u:a%2Fb%40c%25d@h/db", "u", "a/b@c%d", "h:5432/db"),

@@ -13,7 +13,7 @@ class PgBouncer(Server):
 
     ``users`` (name to password) are let in besides the superuser: without a password under
     ``auth_type="trust"``, with it under ``"plain"`` or ``"scram-sha-256"``. The ``admin_users``
-    may use the console, a database called ``pgbouncer``.
+    may use the console, a database called ``pgbouncer``; ``stats_users`` may look there.
     """
 
     name = "pgbouncer"
@@ -28,6 +28,7 @@ class PgBouncer(Server):
         auth_type: str = "trust",
         users: Mapping[str, str] | None = None,
         admin_users: Sequence[str] = ("postgres",),
+        stats_users: Sequence[str] = (),
         settings: Mapping[str, str | int] | None = None,
     ) -> None:
         super().__init__()
@@ -39,6 +40,7 @@ class PgBouncer(Server):
             "max_client_conn": max_client_conn,
             "auth_type": auth_type,
             "admin_users": ",".join(admin_users),
+            **({"stats_users": ",".join(stats_users)} if stats_users else {}),
             **(settings or {}),
         }
 
@@ -48,6 +50,10 @@ class PgBouncer(Server):
         """URL of the pooler with exactly these credentials, percent-encoded."""
         secret = "" if password is None else f":{quote(password, safe='')}"
         return f"postgresql://{quote(user, safe='')}{secret}@{self.host}:{self.port}/{database}"
+
+    def console_url(self, user: str = "doctor", password: str | None = None) -> str:
+        """URL of the console with exactly these credentials."""
+        return self.url(user, password, "pgbouncer")
 
     def _configure(self) -> None:
         users = "".join(f'"{_doubled(n)}" "{_doubled(p)}"\n' for n, p in self.users.items())

@@ -29,6 +29,7 @@ class Connection(Protocol):
 
 _DRIVERS = {
     "postgres": "asyncpg",
+    "pgbouncer": "psycopg",
     "mongodb": "motor.motor_asyncio",
     "redis": "redis.asyncio",
     "rabbitmq": "aio_pika",

@@ -122,5 +122,6 @@ def judge_login(login: Login, instance: Instance, *, product: str, ping: str) ->
             because=because,
         ),
         remedies=_remedies(login, instance, ping),
+        explains=("pgbouncer.server_unavailable",) if instance.backend == "postgres" else (),
         subjects=(Subject(kind="login", value=instance.address),),
     )

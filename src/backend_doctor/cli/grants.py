@@ -9,7 +9,7 @@ from backend_doctor.backends.redis.rights import RIGHTS
 from backend_doctor.backends.sql import quote_identifier, quote_literal
 from backend_doctor.errors import UserError
 
-KINDS = ("postgres", "redis", "mongodb", "rabbitmq")
+KINDS = ("postgres", "pgbouncer", "redis", "mongodb", "rabbitmq")
 
 _POSTGRES = """\
 -- PostgreSQL: run once as a superuser, in any database. The role sees activity and cannot write.
@@ -42,6 +42,16 @@ _PLANS = """\
 GRANT pg_read_all_data TO {role};
 """
 
+# users in stats_users may use SHOW, and neither PAUSE, KILL, SET nor RELOAD
+_PGBOUNCER = """\
+; PgBouncer: in the section [pgbouncer] of pgbouncer.ini; add the name to a list that is there
+; already. The user can look at the console, a database called pgbouncer, and change nothing.
+stats_users = {user}
+; Then a password for it: a line in auth_file (userlist.txt), or a role that auth_query finds:
+;   "{user}" "PASSWORD"
+; and RELOAD at the console, or: systemctl reload pgbouncer
+"""
+
 # INFO also answers maxclients, so CONFIG GET, which shows requirepass, is not needed
 _REDIS = """\
 # Redis 6 and later, Valkey: run once with redis-cli as an administrator. It reads no key.
@@ -69,9 +79,9 @@ rabbitmqctl set_permissions -p / {user} '^$' '^$' '^$'
 """
 
 
-def _redis_name(name: str) -> str:
+def _plain_name(name: str, product: str) -> str:
     if not name.replace("-", "").replace("_", "").isalnum():
-        raise UserError(f"--role {name}: a Redis user's name is letters, digits, - and _ here")
+        raise UserError(f"--role {name}: a {product} user's name is letters, digits, - and _ here")
     return name
 
 
@@ -86,7 +96,9 @@ def grants_for(kind: str, role: str, *, plans: bool = True) -> str:
         return _MONGODB.format(name=json.dumps(role))
     if kind == "rabbitmq":
         return _RABBITMQ.format(user=shlex.quote(role))
-    return _REDIS.format(user=_redis_name(role), rules=RIGHTS)
+    if kind == "pgbouncer":
+        return _PGBOUNCER.format(user=_plain_name(role, "PgBouncer"))
+    return _REDIS.format(user=_plain_name(role, "Redis"), rules=RIGHTS)
 
 
 @click.command("grants")
@@ -98,7 +110,7 @@ def grants_for(kind: str, role: str, *, plans: bool = True) -> str:
 def command(kinds: tuple[str, ...], role: str, plans: bool) -> None:
     """Print the least rights that the checks need, ready to paste.
 
-    KIND is postgres, redis, mongodb or rabbitmq.
+    KIND is postgres, pgbouncer, redis, mongodb or rabbitmq.
 
     \b
     Examples:

@@ -16,12 +16,14 @@ from backend_doctor.text import safe_text
 
 _SETTINGS = {
     "postgres": "pool_size: 5, max_overflow: 10",
+    "pgbouncer": "",
     "mongodb": "max_pool_size: 100",
     "redis": "max_connections: 10",
     "rabbitmq": "",
 }
 _EXAMPLES = {
     "postgres": "postgresql://localhost:5432/postgres",
+    "pgbouncer": "postgresql://localhost:6432/pgbouncer",
     "mongodb": "mongodb://localhost:27017/app",
     "redis": "redis://localhost:6379/0",
     "rabbitmq": "amqp://localhost:5672/",
@@ -71,8 +73,8 @@ services:
 def command(path: str, force: bool) -> None:
     """Write a first configuration file, readable by you alone; "-" prints it instead.
 
-    What the environment holds (DATABASE_URL, MONGODB_URL, REDIS_URL, AMQP_URL) is referred to
-    by name, never copied.
+    What the environment holds (DATABASE_URL, PGBOUNCER_URL, MONGODB_URL, REDIS_URL, AMQP_URL)
+    is referred to by name, never copied.
     """
     text, notes = first_configuration(os.environ)
     if path == "-":
@@ -109,7 +111,7 @@ def _reference(kind: str, name: str, environ: Mapping[str, str]) -> str | None:
         text = environ[variable]
         if variable != name:
             text = read_secret(Path.cwd(), text, place=variable)
-        if parse_url(text, place=variable).kind != kind:
+        if parse_url(text, place=variable, kind=kind).kind != kind:
             raise ConfigurationError(f"{variable}: is no URL of {kind}")
         return reference
     return None

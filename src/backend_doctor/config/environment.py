@@ -12,6 +12,7 @@ from backend_doctor.references import variable
 SERVICE = "default"
 VARIABLES = {
     "postgres": "DATABASE_URL",
+    "pgbouncer": "PGBOUNCER_URL",
     "mongodb": "MONGODB_URL",
     "redis": "REDIS_URL",
     "rabbitmq": "AMQP_URL",

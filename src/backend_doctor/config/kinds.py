@@ -12,9 +12,9 @@ from backend_doctor.place import Place, shown
 from backend_doctor.references import Resolved
 from backend_doctor.yamlfile import Node
 
-NOT_EXAMINED = ("pgbouncer",)
 EXAMPLES = {
     "postgres": "a URL such as postgresql://app@db:5432/shop",
+    "pgbouncer": "a URL such as postgresql://doctor@pool:6432/pgbouncer",
     "mongodb": "a URL such as mongodb://app@mongo:27017/shop",
     "redis": "a URL such as redis://cache:6379/0",
     "rabbitmq": "a URL such as amqp://app@broker:5672/",
@@ -66,6 +66,7 @@ SETTINGS: dict[str, dict[str, Read]] = {
         "role": lambda reader, node: reader.choice(node, _ROLES),
         "analyze": lambda reader, node: reader.flag(node),
     },
+    "pgbouncer": {},
     # the driver's 0: without bound
     "mongodb": {"max_pool_size": lambda reader, node: reader.number(node, 0)},
     "redis": {"max_connections": lambda reader, node: reader.number(node, 1)},
@@ -151,7 +152,8 @@ def instance_at(
 
     An http(s) URL serves both kinds that speak it. Raises ConfigurationError.
     """
-    endpoint = parse_url(url.text, place=f"{place} ({url.origin})" if url.origin else str(place))
+    where = f"{place} ({url.origin})" if url.origin else str(place)
+    endpoint = parse_url(url.text, place=where, kind=kind)
     if kind in _WEB and endpoint.kind == "http":
         endpoint = replace(endpoint, kind=kind)
     if kind and endpoint.kind != kind:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from backend_doctor.config.kinds import NOT_EXAMINED, SETTINGS, read_kind
+from backend_doctor.config.kinds import SETTINGS, read_kind
 from backend_doctor.config.model import (
     Configuration,
     Ignore,
@@ -20,7 +20,7 @@ from backend_doctor.yamlfile import Node, read
 ADHOC = "adhoc"
 _TOP = ("services", "limits", "ignore", "checks")
 KINDS = (*SETTINGS, *PLACELESS)
-_SERVICE_KEYS = ("replicas", "workers", *KINDS, *NOT_EXAMINED)
+_SERVICE_KEYS = ("replicas", "workers", *KINDS)
 _SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,62}")
 _CHECK_ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 
@@ -33,24 +33,22 @@ def read_configuration(path: Path, environ: Mapping[str, str], *, trusted: bool)
     root = read(path)
     reader = Reader(environ, path.parent)
     top = reader.mapping(root, "a mapping with services", _TOP)
-    warnings: list[str] = []
-    services = tuple(_services(reader, reader.required(top, "services", root), warnings))
+    services = tuple(_services(reader, reader.required(top, "services", root)))
     return Configuration(
         source=root.place.source,
         services=services,
         limits=_limits(reader, top["limits"]) if "limits" in top else {},
         ignores=tuple(_ignores(reader, top["ignore"], services)) if "ignore" in top else (),
         check_folders=tuple(_folders(reader, top["checks"], trusted)) if "checks" in top else (),
-        warnings=tuple(warnings),
         everything=services,
     )
 
 
-def _services(reader: Reader, node: Node, warnings: list[str]) -> Iterator[ServiceConfig]:
+def _services(reader: Reader, node: Node) -> Iterator[ServiceConfig]:
     what = "a mapping of service names, each with its backends"
     entries = reader.mapping(node, what)
-    left_out: dict[str, None] = {}
-    empty: list[str] = []
+    if not entries:
+        raise node.place.error("no service has a backend", f"{listed(KINDS)} in one")
     for name, child in entries.items():
         if not _SERVICE_NAME.fullmatch(name):
             raise child.place.error(
@@ -58,27 +56,13 @@ def _services(reader: Reader, node: Node, warnings: list[str]) -> Iterator[Servi
             )
         if name == ADHOC:
             raise child.place.error("is reserved for URLs on the command line", "another name")
-        service = _service(reader, name, child, left_out)
-        if service.instances:
-            yield service
-        else:
-            empty.append(name)
-    if len(empty) == len(entries):
-        raise node.place.error(
-            "no service has a backend that this version examines", f"{listed(KINDS)} in one"
-        )
-    source = node.place.source
-    if left_out:
-        warnings.append(f"{source}: not examined by this version: {', '.join(left_out)}")
-    if empty:
-        warnings.append(f"{source}: nothing to examine in the services {', '.join(empty)}")
+        yield _service(reader, name, child)
 
 
-def _service(reader: Reader, name: str, node: Node, left_out: dict[str, None]) -> ServiceConfig:
+def _service(reader: Reader, name: str, node: Node) -> ServiceConfig:
     entries = reader.mapping(node, f"a mapping with {listed(KINDS)}", _SERVICE_KEYS)
-    if not any(kind in entries for kind in (*KINDS, *NOT_EXAMINED)):
+    if not any(kind in entries for kind in KINDS):
         raise node.place.error("has no backend", listed(KINDS))
-    left_out.update(dict.fromkeys(kind for kind in NOT_EXAMINED if kind in entries))
     counted = [key for key in ("replicas", "workers") if key in entries]
     counts = {key: reader.number(entries[key], 1) for key in counted}
     return ServiceConfig(

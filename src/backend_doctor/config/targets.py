@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from backend_doctor.config.kinds import NOT_EXAMINED, default_name, instance_at
+from backend_doctor.config.kinds import default_name, instance_at
 from backend_doctor.config.model import (
     Configuration,
     ConfigurationError,
     InstanceConfig,
     ServiceConfig,
 )
-from backend_doctor.config.schema import ADHOC, KINDS
+from backend_doctor.config.schema import ADHOC
 from backend_doctor.place import Place, did_you_mean, fault, listed, shown
 from backend_doctor.references import is_reference, resolve
 
@@ -76,8 +76,6 @@ def _named(configuration: Configuration, target: str) -> tuple[str, tuple[Instan
     if name not in services:
         raise _unknown("service", name, list(services), configuration.source)
     found = services[name].instances
-    if kind in NOT_EXAMINED:
-        raise fault(_COMMAND_LINE, f"{kind} is not examined by this version", listed(KINDS))
     if kind:
         kinds = list(dict.fromkeys(one.kind for one in found))
         if kind not in kinds:

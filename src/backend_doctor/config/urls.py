@@ -26,8 +26,11 @@ _OTHERS: dict[str, Callable[[Parts, str], Endpoint]] = {
 _EXPECTED = "postgresql://, redis://, rediss://, unix://, mongodb://, amqp://, http:// or https://"
 
 
-def parse_url(text: str, *, place: str) -> Endpoint:
-    """The endpoint that a URL names.
+def parse_url(text: str, *, place: str, kind: str = "") -> Endpoint:
+    """The endpoint that a URL names; of ``kind`` where one scheme serves several kinds.
+
+    A PostgreSQL URL names a PgBouncer's console when its database is ``pgbouncer``, or when
+    ``kind`` says so, whatever its database.
 
     Without user, password or database those stay None, so that the driver's own sources
     (PGUSER, PGPASSWORD, PGPASSFILE) serve; a PostgreSQL database defaults to the user's name
@@ -39,7 +42,7 @@ def parse_url(text: str, *, place: str) -> Endpoint:
     parts = split(text, place=place)
     family = parts.scheme.partition("+")[0]
     if family in _POSTGRES:
-        return _postgres(parts, place)
+        return _postgres(parts, place, kind)
     if parts.scheme in _REDIS:
         return _redis(parts, place)
     if parts.scheme in _OTHERS:
@@ -48,26 +51,28 @@ def parse_url(text: str, *, place: str) -> Endpoint:
     raise fault(place, "the URL's scheme is none that is known", _EXPECTED, hint)
 
 
-def _postgres(parts: Parts, place: str) -> Endpoint:
+def _postgres(parts: Parts, place: str, kind: str) -> Endpoint:
     query = Query(parts, place)
-    hosts, socket = _postgres_hosts(parts, query, place)
     user = query.take("user") or parts.user
+    database = query.take("dbname", "database") or parts.path or user
+    console = kind == "pgbouncer" or (not kind and database == "pgbouncer")
+    kind = "pgbouncer" if console else "postgres"
+    hosts, socket = _postgres_hosts(parts, query, place, DEFAULT_PORTS[kind])
     return Endpoint(
-        kind="postgres",
+        kind=kind,
         hosts=hosts,
         socket=socket,
         user=user,
         password=first_secret(query.take("password"), parts.password),
-        database=query.take("dbname", "database") or parts.path or user,
+        database="pgbouncer" if console else database,
         tls=_postgres_tls(query),
         options=query.rest,
     )
 
 
 def _postgres_hosts(
-    parts: Parts, query: Query, place: str
+    parts: Parts, query: Query, place: str, default: int
 ) -> tuple[tuple[tuple[str, int], ...], str | None]:
-    default = DEFAULT_PORTS["postgres"]
     named = ",".join(query.take_all("host")) or parts.hosts
     ports = [port_of(port, default, place) for port in (query.take("port") or "").split(",")]
     if len(ports) == 1:

@@ -1,0 +1,1 @@
+"""PgBouncer, through its console: the database called ``pgbouncer`` that it serves itself."""

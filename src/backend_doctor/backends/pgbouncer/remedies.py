@@ -1,0 +1,142 @@
+"""Commands to hand to a person: quoted by rule, never run by us."""
+
+import re
+from collections.abc import Sequence
+from shlex import quote
+
+from backend_doctor.backends.pgbouncer.settings import Database, Settings
+from backend_doctor.backends.postgres.remedies import (
+    end_sessions,
+    limit_idle_transactions,
+    look_at_sessions,
+)
+from backend_doctor.backends.postgres.sessions import Session
+from backend_doctor.facts import Instance
+from backend_doctor.model import Remedy, Step
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+
+def console(instance: Instance) -> str:
+    """psql at this PgBouncer's console."""
+    user = f" -U {quote(instance.user)}" if instance.user else ""
+    return f"psql -h {quote(instance.host)} -p {instance.port}{user} -d pgbouncer"
+
+
+def show(instance: Instance, what: str, effect: str) -> Remedy:
+    """One look at the console."""
+    return Remedy(
+        step=Step.CONFIRM,
+        command=f"{console(instance)} -c 'SHOW {what}'",
+        effect=effect,
+        language="sh",
+    )
+
+
+def quoted(name: str) -> str:
+    """A name as the console reads it."""
+    return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
+
+
+def resume(database: str) -> Remedy:
+    """Ends a PAUSE."""
+    return Remedy(
+        step=Step.STOP,
+        command=f"RESUME {quoted(database)};   -- at the console, as one of admin_users",
+        effect="lets the waiting clients go on; ask first who paused it, and whether the work for "
+        "which it was paused is done",
+        changes_state=True,
+        language="text",
+    )
+
+
+def larger_pool(database: Database, settings: Settings | None, size: int) -> Remedy:
+    """A larger pool for one database, in the file that a restart reads too."""
+    capped = 0 < database.max_connections < size
+    default = settings is not None and settings.pool_size == database.pool_size
+    names = ["default_pool_size" if default else "pool_size"]
+    setting = ", ".join(f"{name} = {size}" for name in [*names, *["max_db_connections"] * capped])
+    place = "in [pgbouncer]" if default else f"in the line of {database.name} in [databases]"
+    return Remedy(
+        step=Step.CURE,
+        command=f"{setting}   ; {place} of pgbouncer.ini, then RELOAD at the console",
+        effect=f"lets each pool open {size} connections to PostgreSQL, which has room for them; "
+        "no client is disconnected",
+        changes_state=True,
+        language="text",
+    )
+
+
+def shorter_transactions() -> Remedy:
+    """What lets few connections serve many."""
+    return Remedy(
+        step=Step.PREVENT,
+        command="COMMIT before calling anything outside of the database; no think time between "
+        "BEGIN and COMMIT",
+        effect="a server connection is taken for as long as a transaction is open",
+        language="text",
+    )
+
+
+def end_leak(sessions: Sequence[Session], taken_at: str, who: str) -> tuple[Remedy, ...]:
+    """Ends exactly these sessions while they idle, and keeps others from leaking."""
+    effect = f"ends {len(sessions)} sessions of {who}, if they still idle; who waits goes on"
+    return (
+        end_sessions(sessions, taken_at, effect=effect),
+        look_at_sessions(sessions, effect="shows whether they still idle"),
+        Remedy(
+            step=Step.CURE,
+            command="async with session.begin():   # or: async with pool.acquire() as connection:",
+            effect=f"in {who}: a context manager ends the transaction on every path",
+            language="text",
+        ),
+        limit_idle_transactions(sessions[0].user),
+    )
+
+
+def explain_slow(sessions: Sequence[Session]) -> tuple[Remedy, ...]:
+    """A statement behind which clients queue."""
+    return (
+        look_at_sessions(sessions, effect="shows whether they turn over"),
+        Remedy(
+            step=Step.CURE,
+            command="EXPLAIN (COSTS ON) <that statement>;",
+            effect="shows why it is slow; make it fast, or limit how many run at once",
+        ),
+    )
+
+
+def transaction_mode() -> Remedy:
+    """Many clients on few connections."""
+    return Remedy(
+        step=Step.CURE,
+        command="pool_mode = transaction   ; in pgbouncer.ini, then RELOAD at the console",
+        effect="a client keeps a server connection for a transaction only; the application must "
+        "not rely on session state (SET, LISTEN, advisory locks, and before 1.21 prepared "
+        "statements)",
+        changes_state=True,
+        language="text",
+    )
+
+
+def bounded_application_pools() -> Remedy:
+    """Fewer clients."""
+    return Remedy(
+        step=Step.CURE,
+        command="replicas x workers x (pool_size + max_overflow) <= max_client_conn, "
+        "for all that connect here together",
+        effect="bounds what the applications open; behind PgBouncer a small pool each is enough",
+        language="text",
+    )
+
+
+def more_clients(most: int) -> Remedy:
+    """A higher limit: clients cost PgBouncer a file and some KiB each."""
+    return Remedy(
+        step=Step.PREVENT,
+        command=f"max_client_conn = {2 * most}   ; in pgbouncer.ini, then RELOAD at the console",
+        effect=f"takes {2 * most} clients, if the process may open that many files and those of "
+        "its pools (LimitNOFILE); PostgreSQL gets no connection more by it",
+        changes_state=True,
+        language="text",
+    )

@@ -1,0 +1,44 @@
+"""A fault that shows in a PgBouncer in front of the place's PostgreSQL."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from tests.scenarios.frame.fault import Kind, PostgresFault
+from tests.scenarios.frame.oracle import Facts
+from tests.scenarios.frame.place import PostgresPlace
+from tests.scenarios.frame.pooler import DOCTOR, pool_facts, start_pooler
+from tests.servers.pgbouncer import PgBouncer
+
+
+class PooledFault(PostgresFault):
+    """``size`` server connections in each pool, ``most`` clients (in the twin ``twin_most``)."""
+
+    kind: ClassVar[Kind] = "pgbouncer"
+    size: ClassVar[int] = 2
+    most: ClassVar[int] = 100
+    twin_most: ClassVar[int] = 100
+
+    def __init__(self) -> None:
+        self._poolers: dict[int, PgBouncer] = {}
+
+    def pooler(self, place: PostgresPlace) -> PgBouncer:
+        """The one of this place."""
+        return self._poolers[id(place)]
+
+    def entries(self, place: PostgresPlace, twin: bool) -> Mapping[str, Any]:
+        return {"pgbouncer": {"url": self.pooler(place).console_url(DOCTOR)}}
+
+    async def look(self, place: PostgresPlace, twin: bool) -> Facts:
+        return await pool_facts(place, self.pooler(place))
+
+    async def inject(self, place: PostgresPlace) -> None:
+        self._poolers[id(place)] = await start_pooler(place, size=self.size, most=self.most)
+        await self.use(place, twin=False)
+
+    async def inject_twin(self, place: PostgresPlace) -> None:
+        self._poolers[id(place)] = await start_pooler(place, size=self.size, most=self.twin_most)
+        await self.use(place, twin=True)
+
+    async def use(self, place: PostgresPlace, *, twin: bool) -> None:
+        """What the clients do."""
+        raise NotImplementedError
