@@ -57,10 +57,10 @@ def _evidence(answers: HealthAnswers, samples: Sequence[Sample], p95: float) -> 
 
 
 def _applications(
-    failed: Sequence[Sample], databases: Each[Looks[Sessions]], wait: float
+    samples: Sequence[Sample], databases: Each[Looks[Sessions]], wait: float
 ) -> set[str]:
-    """Whose sessions are stuck while requests fail for want of a connection, or after a wait."""
-    starved = any(one.error in POSTGRES_POOL_ERRORS or one.seconds >= wait for one in failed)
+    """Whose sessions are stuck while requests fail for want of a connection, or take so long."""
+    starved = any(one.error in POSTGRES_POOL_ERRORS or one.seconds >= wait for one in samples)
     if not starved:
         return set()
     return {
@@ -129,7 +129,11 @@ def _refused(
 
 
 def _slow(
-    answers: HealthAnswers, p95: float, critical: bool, evidence: tuple[Evidence, ...]
+    answers: HealthAnswers,
+    p95: float,
+    critical: bool,
+    evidence: tuple[Evidence, ...],
+    applications: set[str],
 ) -> Finding:
     return Finding(
         status=Status.CRITICAL if critical else Status.WARNING,
@@ -142,7 +146,10 @@ def _slow(
             "do than it can",
         ),
         remedies=(look_at_answers(answers.url),),
-        subjects=(Subject(kind="endpoint", value=answers.path),),
+        subjects=(
+            Subject(kind="endpoint", value=answers.path),
+            *(Subject(kind="application", value=name) for name in sorted(applications)),
+        ),
     )
 
 
@@ -181,7 +188,8 @@ def health(
     elif all(sample.status >= 400 for sample in samples):
         found = _refused(answers, samples, evidence)
     elif p95 >= warning_seconds:
-        found = _slow(answers, p95, p95 >= critical_seconds, evidence)
+        applications = _applications(samples, databases, warning_seconds)
+        found = _slow(answers, p95, p95 >= critical_seconds, evidence, applications)
     else:
         found = Finding(
             status=Status.OK,

@@ -16,14 +16,17 @@ from backend_doctor import (
     Status,
     Subject,
     check,
+    fleet_of,
 )
 from backend_doctor.backends.cors.preflights import Preflights
 from backend_doctor.backends.http.answers import HealthAnswers, Sample
 from backend_doctor.backends.http.errors import POSTGRES_POOL_ERRORS, named
 from backend_doctor.backends.http.pool import Crowd, crowds
 from backend_doctor.backends.http.remedies import enlarge_pool
-from backend_doctor.backends.postgres.fleet import fleet_of
+from backend_doctor.backends.http.standstill import pool_wait, standstills
+from backend_doctor.backends.postgres.counters import Counters
 from backend_doctor.backends.postgres.sessions import Sessions
+from backend_doctor.backends.postgres.sizing import Work, work_within
 from backend_doctor.backends.postgres.slots import Slots
 
 
@@ -50,6 +53,27 @@ def _pool(service: Service, database: str, samples: Sequence[Sample]) -> _Pool |
             overflow = max(0, instance.number("max_overflow") or 0)
             return _Pool(size, overflow, most, "configuration") if size else None
     return None
+
+
+def _standing(
+    service: Service, name: str, looks: Looks[Sessions], pool: _Pool, samples: Sequence[Sample]
+) -> set[str]:
+    """Applications whose requests hold the whole pool and wait for more of it."""
+    wait = pool_wait(samples)
+    if wait is None:
+        return set()
+    place = next((one for one in service.instances if one.name == name), None)
+    size = max(2, pool.size + pool.overflow)
+    found = standstills(looks, place.database if place else "", size, wait)
+    return {holder for one in found for holder in one.holders}
+
+
+def _work(service: Service, database: str, counts: object, looks: Looks[Sessions]) -> Work | None:
+    """What the connections to that database did within the window."""
+    place = next((one for one in service.instances if one.name == database), None)
+    if not isinstance(counts, Looks):
+        return None
+    return work_within(counts, looks, place.database if place else "")
 
 
 def _starved(samples: Sequence[Sample], crowd: Crowd, wait: float) -> list[Sample]:
@@ -110,6 +134,8 @@ def _judge(
     looks: Looks[Sessions],
     slots: Slots,
     pool: _Pool,
+    standing: set[str],
+    work: Work | None,
     wait: float,
     slow: float,
 ) -> Finding | None:
@@ -121,7 +147,9 @@ def _judge(
         if least <= min(crowd.before, crowd.after) <= crowd.after <= pool.most
     ]
     crowd = max(fitting, key=lambda crowd: crowd.busy, default=None)
-    if crowd is None or slots.refused or slots.share >= 0.95:
+    if crowd is None or standing.intersection(crowd.holders):
+        return None
+    if slots.refused or slots.share >= 0.95:
         return None
     if not (crowd.turns_over and crowd.longest < slow):
         return None
@@ -143,7 +171,13 @@ def _judge(
             because="every connection of the pool is at work and handed on at once, none leaks and "
             "no statement is slow: there are more requests than connections",
         ),
-        remedies=enlarge_pool(pool.size, pool.overflow, slots.usable - slots.used),
+        remedies=enlarge_pool(
+            pool.size,
+            pool.overflow,
+            slots.usable - slots.used,
+            needed=ceil(work.needed * (pool.size + pool.overflow) / pool.most) if work else 0,
+            figures=work.text if work else "",
+        ),
         explains=("http.server_error", "http.slow", "cors.error_masks_5xx"),
         subjects=tuple(
             Subject(kind=kind, value=value)
@@ -181,6 +215,7 @@ def pool_undersized(
     clients: Each[Preflights],
     databases: Each[Looks[Sessions]],
     rooms: Each[Slots],
+    counts: Each[Looks[Counters]],
     service: Service,
     *,
     wait_seconds: float = 0.2,
@@ -200,7 +235,11 @@ def pool_undersized(
     for name, looks in databases.items():
         slots, pool = rooms.get(name), _pool(service, name, samples)
         if isinstance(looks, Looks) and isinstance(slots, Slots) and pool is not None:
-            finding = _judge(samples, looks, slots, pool, wait_seconds, slow_seconds)
+            work = _work(service, name, counts.get(name), looks)
+            standing = _standing(service, name, looks, pool, samples)
+            finding = _judge(
+                samples, looks, slots, pool, standing, work, wait_seconds, slow_seconds
+            )
             if finding is not None:
                 found = True
                 yield finding

@@ -14,8 +14,9 @@ from backend_doctor import (
     Step,
     Subject,
     check,
+    fleet_of,
 )
-from backend_doctor.backends.mongodb.connections import MongoConnections, declared_connections
+from backend_doctor.backends.mongodb.connections import MongoConnections
 
 # idle connections are left out of $currentOp unless asked for
 _WHO = (
@@ -59,14 +60,14 @@ def _evidence(
                 source="serverStatus connections.rejected",
             )
         )
-    demand, terms = declared_connections(service, instance)
-    if demand:
+    fleet = fleet_of(service, instance)
+    if fleet.demand:
         found.append(
             Evidence(
                 key="declared_connections",
-                value=demand,
-                text=f"the declared pools may take {demand} (replicas x workers x max_pool_size: "
-                f"{terms}), and each pool 2 more to watch each member",
+                value=fleet.demand,
+                text=f"the declared pools may take {fleet.demand} (replicas x workers x "
+                f"max_pool_size: {fleet.terms}), and each pool 2 more to watch each member",
                 source="configuration",
             )
         )

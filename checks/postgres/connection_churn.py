@@ -14,7 +14,8 @@ from backend_doctor import (
     Subject,
     check,
 )
-from backend_doctor.backends.postgres.counters import ConnectionCounters
+from backend_doctor.backends.postgres.counters import Counters
+from backend_doctor.backends.postgres.newcomers import Newcomer, Newcomers, churn_of
 from backend_doctor.backends.postgres.sessions import Session, Sessions
 
 
@@ -28,10 +29,27 @@ def _newcomers(sessions: Looks[Sessions] | None) -> list[Session]:
     return [s for s in seen.values() if s.backend_age < sessions.seconds]
 
 
+def _names(newcomers: Newcomers | None, young: list[Session]) -> list[str]:
+    groups = newcomers.groups if newcomers else ()
+    return list(dict.fromkeys([*(one.holder for one in groups), *(s.holder for s in young)]))
+
+
+def _who(newcomers: Newcomers | None, young: list[Session]) -> tuple[Newcomer, int] | None:
+    """Who opened most of the sessions that were caught young, and how many were caught."""
+    if newcomers is not None and newcomers.groups:
+        return newcomers.groups[0], newcomers.total
+    counts = Counter((s.application, s.user, s.client) for s in young)
+    if not counts:
+        return None
+    (application, user, client), most = counts.most_common(1)[0]
+    return Newcomer(sessions=most, application=application, user=user, client=client), len(young)
+
+
 @check
 def connection_churn(
-    counters: Looks[ConnectionCounters],
+    counters: Looks[Counters],
     sessions: Looks[Sessions] | None,
+    newcomers: Newcomers | None,
     *,
     warning: float = 10.0,
     critical: float = 50.0,
@@ -41,12 +59,11 @@ def connection_churn(
     Each connection costs the server a new process and a login. ``warning`` and ``critical``
     are sessions per second that were opened and did not last: a pool that grows keeps its own.
     """
-    opened = counters.last.sessions - counters.first.sessions
+    churn = churn_of(counters, sessions)
+    opened, passed, rate = churn.opened, churn.passed, churn.rate
     own = counters.last.own_statements - counters.first.own_statements
     ended = max(0, counters.last.transactions - counters.first.transactions - own)
-    grown = len(sessions.last.clients) - len(sessions.first.clients) if sessions else 0
-    passed = max(0, opened - max(0, grown))
-    rate, each = passed / counters.seconds, ended / opened if opened else 0.0
+    each = ended / opened if opened else 0.0
     measure = Measure(
         name="new_sessions_per_second", value=round(rate, 2), warning=warning, critical=critical
     )
@@ -54,7 +71,8 @@ def connection_churn(
         summary = f"{opened / counters.seconds:.1f} new sessions a second."
         yield Finding(status=Status.OK, summary=summary, measures=(measure,))
         return
-    newcomers = _newcomers(sessions)
+    young = _newcomers(sessions)
+    who = _who(newcomers, young)
     evidence = [
         Evidence(
             key="new_sessions_per_second",
@@ -70,13 +88,14 @@ def connection_churn(
             source="pg_stat_database.xact_commit + xact_rollback",
         ),
     ]
-    if newcomers:
-        who, count = Counter(s.holder for s in newcomers).most_common(1)[0]
+    if who is not None:
+        most, caught = who
         evidence.append(
             Evidence(
                 key="application",
-                value=who,
-                text=f"{count} of {len(newcomers)} sessions caught while new were of {who}",
+                value=most.holder,
+                text=f"{most.sessions} of {caught} sessions caught while new were of {most.holder}"
+                f", role {most.user}, from {most.client or 'a unix socket'}",
                 source="pg_stat_activity.backend_start",
             )
         )
@@ -107,13 +126,9 @@ def connection_churn(
             ),
         ),
         explains=("pool.server_full", "reach.full"),
-        subjects=tuple(
-            subject
-            for session in newcomers
-            for subject in (
-                Subject(kind="pid", value=str(session.pid)),
-                Subject(kind="application", value=session.holder),
-            )
+        subjects=(
+            *(Subject(kind="pid", value=str(session.pid)) for session in young),
+            *(Subject(kind="application", value=name) for name in _names(newcomers, young)),
         ),
         measures=(measure,),
     )

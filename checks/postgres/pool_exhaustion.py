@@ -5,8 +5,10 @@ from backend_doctor import (
     SEEN_BY_CLIENTS,
     Cause,
     Confidence,
+    Each,
     Evidence,
     Finding,
+    Fleet,
     Instance,
     Looks,
     Measure,
@@ -16,10 +18,15 @@ from backend_doctor import (
     Step,
     Subject,
     check,
+    fleet_of,
 )
-from backend_doctor.backends.postgres.fleet import Fleet, fleet_of
+from backend_doctor.backends.pgbouncer.sockets import Clients, Servers
+from backend_doctor.backends.pgbouncer.through import held_through, kept
+from backend_doctor.backends.postgres.clients import ClientProcesses, holders_of
+from backend_doctor.backends.postgres.counters import Counters
 from backend_doctor.backends.postgres.remedies import look_at_sessions, who_holds_slots
 from backend_doctor.backends.postgres.sessions import Session, Sessions
+from backend_doctor.backends.postgres.sizing import Work, work_within
 from backend_doctor.backends.postgres.slots import Slots
 
 
@@ -80,7 +87,7 @@ def _blocked(waiting: Sequence[Session]) -> tuple[Cause, Evidence, tuple[Remedy,
 
 
 def _oversubscribed(
-    sessions: Sessions, slots: Slots, fleet: Fleet, idle: int
+    sessions: Sessions, slots: Slots, fleet: Fleet, idle: int, work: Work | None
 ) -> tuple[Cause, Evidence, tuple[Remedy, ...]]:
     holders = Counter((s.holder, s.user) for s in sessions.clients)
     who = ", ".join(f"{count} of {holder}" for (holder, _), count in holders.most_common(4))
@@ -114,7 +121,8 @@ def _oversubscribed(
             Remedy(
                 step=Step.CURE,
                 command=f"replicas x workers x (pool_size + max_overflow) <= {spare}",
-                effect="smaller pools for every process of the service: most connections idle",
+                effect="smaller pools for every process of the service: "
+                + (f"{work.text}, as far as now goes" if work else "most connections idle"),
                 language="text",
             ),
             Remedy(
@@ -138,10 +146,34 @@ def _unexplained(slots: Slots, spread: Counter[str]) -> tuple[Cause, Evidence, t
     return cause, evidence, (who_holds_slots(),)
 
 
+def _figures(
+    sessions: Looks[Sessions] | None, work: Work | None, processes: ClientProcesses | None
+) -> Iterator[Evidence]:
+    """How many connections the work needs, and which processes of this machine hold them."""
+    if work is not None:
+        yield Evidence(
+            key="busy_connections",
+            value=round(work.busy, 1),
+            text=work.text,
+            source="pg_stat_database.active_time and pg_stat_activity, both looks",
+        )
+    if sessions and processes:
+        yield Evidence(
+            key="client_processes",
+            value=len({one.client_pid for one in processes.clients}),
+            text=f"held from here: {holders_of(sessions.last.clients, processes.names)}",
+            source="socket table of this machine",
+        )
+
+
 @check
 def pool_exhaustion(
     slots: Slots,
     sessions: Looks[Sessions] | None,
+    counters: Looks[Counters] | None,
+    processes: ClientProcesses | None,
+    pooled: Each[Clients],
+    servers: Each[Servers],
     service: Service,
     instance: Instance,
     *,
@@ -153,7 +185,7 @@ def pool_exhaustion(
 
     ``warning`` and ``critical`` are shares of the slots that an ordinary role can get. Fixed
     pools that idle below their declared sum are fine at any share; statements that run for
-    ``slow_seconds`` can pile up.
+    ``slow_seconds`` can pile up. What the work of now needs is told by Little's law.
     """
     fleet = fleet_of(service, instance)
     used = Evidence(
@@ -188,10 +220,11 @@ def pool_exhaustion(
         seen = (used, pools) if fleet.demand else (used,)
         yield Finding(status=Status.OK, summary=summary, evidence=seen, measures=(measure,))
         return
+    work = work_within(counters, sessions) if counters and sessions else None
     group, before = _same_statement(sessions) if sessions else ([], 0)
     long = any((s.state_age or 0.0) >= slow_seconds for s in group)
     if sessions and idle >= slots.used / 2:
-        named = _oversubscribed(sessions.last, slots, fleet, idle)
+        named = _oversubscribed(sessions.last, slots, fleet, idle, work)
     elif waiting and len(waiting) >= slots.used / 2:
         named = _blocked(waiting)
     elif long and min(len(group), before) >= slots.used / 2:
@@ -202,7 +235,12 @@ def pool_exhaustion(
     yield Finding(
         status=Status.CRITICAL if slots.refused or slots.share >= critical else Status.WARNING,
         summary=f"{slots.text[0].upper()}{slots.text[1:]}.",
-        evidence=(used, evidence),
+        evidence=(
+            used,
+            evidence,
+            *_figures(sessions, work, processes),
+            *held_through(kept(sessions) if sessions else (), pooled, servers),
+        ),
         cause=cause,
         remedies=remedies,
         explains=("reach.full", *SEEN_BY_CLIENTS),

@@ -13,9 +13,9 @@ from backend_doctor import (
     Status,
     Subject,
     check,
+    fleet_of,
 )
 from backend_doctor.backends.redis.clients import Clients, Holding
-from backend_doctor.backends.redis.fleet import declared_demand
 from backend_doctor.backends.redis.limits import ClientLimits
 from backend_doctor.backends.redis.peers import SocketPeers
 from backend_doctor.backends.redis.remedies import (
@@ -104,13 +104,13 @@ def _because(limits: ClientLimits, top: Holding | None, leak: Holding | None) ->
 def _demand_evidence(
     service: Service, instance: Instance, limits: ClientLimits
 ) -> Iterator[Evidence]:
-    demand, terms = declared_demand(service, instance)
-    if demand:
+    fleet = fleet_of(service, instance)
+    if fleet.demand:
         limit = f"; maxclients is {limits.maxclients}" if limits.maxclients else ""
         yield Evidence(
             key="declared_connections",
-            value=demand,
-            text=f"declared pools (replicas x workers x connections): {terms} = {demand}{limit}",
+            value=fleet.demand,
+            text=f"{fleet.text}{limit}",
             source="configuration",
         )
 

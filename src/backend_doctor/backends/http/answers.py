@@ -7,7 +7,12 @@ from typing import ClassVar, Self
 import msgspec
 
 from backend_doctor.backends.http.connection import HttpConnection, Reply
-from backend_doctor.backends.http.errors import pool_of, recognise
+from backend_doctor.backends.http.errors import (
+    POSTGRES_POOL_ERRORS,
+    pool_of,
+    pool_wait_of,
+    recognise,
+)
 from backend_doctor.facts import Fact, Instance
 
 SAMPLES = 6
@@ -21,7 +26,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """One GET. ``status`` 0 when no answer came, and ``problem`` says why.
 
     ``error`` is the canonical name of a known error in the body, ``pool`` the (size, overflow)
-    that it tells of; the body itself is not kept.
+    that it tells of, and ``pool_wait`` its timeout in seconds; the body itself is not kept.
     """
 
     path: str
@@ -30,12 +35,18 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str = ""
     error: str = ""
     pool: tuple[int, int] | None = None
+    pool_wait: float | None = None
     problem: str = ""
 
     @property
     def failed(self) -> bool:
         """Whether the server failed: a status of 5xx, or no answer."""
         return self.status == 0 or self.status >= 500
+
+    @property
+    def starved(self) -> bool:
+        """Whether it got no connection to PostgreSQL, by its own words or by coming to no end."""
+        return self.error in POSTGRES_POOL_ERRORS or self.problem.startswith("no answer within")
 
     @property
     def result(self) -> str:
@@ -53,6 +64,7 @@ def sample_of(path: str, reply: Reply) -> Sample:
         content_type=reply.headers.get("content-type", "").partition(";")[0][:80],
         error=recognise(reply.body) if failed else "",
         pool=pool_of(reply.body) if failed else None,
+        pool_wait=pool_wait_of(reply.body) if failed else None,
         problem=reply.problem,
     )
 

@@ -18,6 +18,8 @@ def _known(name: str, pattern: str, meaning: str) -> KnownError:
     return KnownError(name, re.compile(pattern, re.IGNORECASE), meaning)
 
 
+CONNECTION_LOST = "postgres.connection_lost"
+
 # the first that fits is named: a traceback often holds a general error beneath a special one
 KNOWN_ERRORS = (
     _known(
@@ -42,6 +44,11 @@ KNOWN_ERRORS = (
         "no server connection of PgBouncer became free within query_wait_timeout",
     ),
     _known(
+        "postgres.deadlock",
+        r"\bdeadlock detected\b|\bDeadlockDetected(Error)?\b",
+        "PostgreSQL ended a transaction to open a circle of waits",
+    ),
+    _known(
         "mongodb.pool_timeout",
         r"Timed out while checking out a connection from connection pool|WaitQueueTimeoutError",
         "no connection of the MongoDB pool became free within waitQueueTimeoutMS",
@@ -60,6 +67,13 @@ KNOWN_ERRORS = (
         "redis.pool_exhausted",
         r"\bMaxConnectionsError\b|\bToo many connections\b|\bNo connection available\.",
         "the Redis pool of the application has no connection left",
+    ),
+    _known(
+        CONNECTION_LOST,
+        r"server closed the connection unexpectedly|SSL connection has been closed unexpectedly"
+        r"|connection was closed in the middle of operation|\bconnection (is|already) closed\b"
+        r"|\bConnectionDoesNotExistError\b|terminating connection due to administrator command",
+        "a pooled connection to PostgreSQL had ended before it was used",
     ),
     _known(
         "asyncpg.pool_timeout",
@@ -82,7 +96,11 @@ POSTGRES_POOL_ERRORS = frozenset(
 )
 """Names that a pool towards PostgreSQL may give when it has no connection to hand out."""
 
+POOL_TIMEOUTS = frozenset({"sqlalchemy.pool_timeout", "asyncpg.pool_timeout"})
+"""Those of them that can mean nothing else."""
+
 _QUEUE_POOL = re.compile(r"QueuePool limit of size (\d{1,6}) overflow (-?\d{1,6}) reached")
+_POOL_WAIT = re.compile(r"reached, connection timed out, timeout (\d{1,6}(?:\.\d{1,6})?)")
 
 
 def recognise(text: str) -> str:
@@ -99,6 +117,12 @@ def pool_of(text: str) -> tuple[int, int] | None:
     """(size, max_overflow) of the pool that a SQLAlchemy message tells of."""
     found = _QUEUE_POOL.search(text)
     return (int(found[1]), int(found[2])) if found else None
+
+
+def pool_wait_of(text: str) -> float | None:
+    """Seconds that a request may wait for a connection, where a SQLAlchemy message tells them."""
+    found = _POOL_WAIT.search(text)
+    return float(found[1]) if found else None
 
 
 def named(names: Iterable[str]) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from backend_doctor.facts import Looks
 
 # seconds; a connection that others wait for is not idle for longer
 _HANDED_ON = 0.1
+# a wait for a lock in which a request is late
+_LONG_WAIT = 0.5
 
 
 def _family(session: Session) -> tuple[str, str]:
@@ -22,6 +24,11 @@ def _grouped(look: Sessions) -> dict[tuple[str, str], list[Session]]:
     for session in look.clients:
         groups[_family(session)].append(session)
     return groups
+
+
+def families(look: Sessions) -> list[list[Session]]:
+    """The sessions of each application and role, its processes together."""
+    return list(_grouped(look).values())
 
 
 @dataclass(frozen=True)
@@ -86,9 +93,11 @@ def crowds(looks: Looks[Sessions]) -> list[Crowd]:
 
 def stuck_holders(looks: Looks[Sessions]) -> Iterator[str]:
     """Applications with a session that stayed in a transaction, or in one statement, from look
-    to look: they keep others of their kind from the pool."""
+    to look, or has waited long for a lock: they keep others of their kind from the pool."""
     earlier = looks.first.by_pid()
     for session in looks.last.clients:
         before = earlier.get(session.pid)
-        if before is not None and session.state != "idle" and session.same_stay(before):
+        stays = before is not None and session.state != "idle" and session.same_stay(before)
+        waited = (session.lock.seconds or 0.0) if session.lock else 0.0
+        if stays or waited >= _LONG_WAIT:
             yield session.holder

@@ -45,9 +45,17 @@ def errors_name(meanings: Iterable[str]) -> Remedy:
     )
 
 
-def enlarge_pool(size: int, overflow: int, spare: int) -> tuple[Remedy, ...]:
-    """A larger pool, as far as the server's free slots allow."""
-    wanted = max(size + 1, min(size * 2 or 5, size + spare))
+def enlarge_pool(
+    size: int, overflow: int, spare: int, *, needed: int, figures: str
+) -> tuple[Remedy, ...]:
+    """A pool as large as the work ``needed`` in one process, as far as the server's ``spare``
+    slots allow; ``figures`` say in words how that was found, "" if it was not."""
+    wanted = max(size + 1, min(needed - max(overflow, 0), size + spare))
+    counted = (
+        f"{figures}; those who queue now will add to it: look again afterwards"
+        if figures
+        else ("one step at a time, looking again after each")
+    )
     return (
         Remedy(
             step=Step.CONFIRM,
@@ -61,8 +69,8 @@ def enlarge_pool(size: int, overflow: int, spare: int) -> tuple[Remedy, ...]:
             step=Step.CURE,
             command=f"create_async_engine(url, pool_size={wanted}, max_overflow={max(overflow, 0)},"
             " pool_timeout=5)",
-            effect=f"more connections for each process; the server has {spare} slots to spare for "
-            "all processes together, so multiply by replicas x workers first",
+            effect=f"connections for each process: {counted}; the server has {spare} slots to "
+            "spare for all processes together, so multiply by replicas x workers first",
             changes_state=True,
             language="text",
         ),

@@ -1,10 +1,9 @@
 """How many connections the server takes, and how many it has."""
 
-from collections.abc import Iterator
 from typing import Self
 
 from backend_doctor.backends.mongodb.connection import OWN_CONNECTIONS, MongoConnection
-from backend_doctor.facts import AbsenceKind, Absent, Fact, Instance, Login, Problem, Service
+from backend_doctor.facts import AbsenceKind, Absent, Fact, Login, Problem
 
 # sections of serverStatus that are large and say nothing of connections
 _LEFT_OUT = dict.fromkeys(
@@ -65,23 +64,3 @@ class MongoConnections(Fact, frozen=True):
             rejected=int(found.get("rejected", 0)),
             uptime=int(status.get("uptime", 0)),
         )
-
-
-def _claims(owner: Service, instance: Instance) -> Iterator[tuple[str, int]]:
-    for one in owner.instances:
-        same = (one.backend, one.host, one.port) == (instance.backend, instance.host, instance.port)
-        most = one.number("max_pool_size")
-        if same and most:
-            text = f"{owner.name} {owner.replicas} x {owner.workers} x {most}"
-            yield text, owner.replicas * owner.workers * most
-
-
-def declared_connections(service: Service, instance: Instance) -> tuple[int, str]:
-    """Sum of replicas x workers x max_pool_size over all declared on the server, and its terms.
-
-    (0, "") where nothing is declared.
-    """
-    claims = [
-        claim for owner in (service, *service.neighbours) for claim in _claims(owner, instance)
-    ]
-    return sum(number for _, number in claims), " + ".join(text for text, _ in claims)

@@ -3,8 +3,9 @@
 from typing import Self
 
 from backend_doctor.backends.postgres.connection import PostgresConnection
+from backend_doctor.backends.postgres.limits import refusing_limit
 from backend_doctor.backends.postgres.processes import ServerProcesses
-from backend_doctor.facts import AbsenceKind, Absent, Fact
+from backend_doctor.facts import AbsenceKind, Absent, Fact, Login
 
 # A role without pg_read_all_stats sees the other sessions' rows, but neither their state nor
 # their backend_type; pg_stat_database.numbackends counts parallel workers as well.
@@ -19,7 +20,8 @@ SELECT current_setting('max_connections')::int AS max_connections,
                 OR (backend_type IS NULL AND datid IS NOT NULL))) AS used,
        pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_all,
        current_user::text AS role,
-       (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8 AS started_us
+       (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8 AS started_us,
+       (extract(epoch FROM clock_timestamp() - pg_postmaster_start_time()))::float8 AS uptime
 """
 
 
@@ -28,7 +30,7 @@ class Slots(Fact, frozen=True):
 
     ``refused`` when the server had no slot for us: then ``used`` was counted from its processes
     and ``max_connections`` is unknown. ``version`` as server_version_num (150020),
-    ``started_us`` microseconds since 1970.
+    ``started_us`` microseconds since 1970, ``uptime`` seconds since then, None if unknown.
     """
 
     used: int
@@ -39,6 +41,7 @@ class Slots(Fact, frozen=True):
     sees_all: bool = True
     role: str = ""
     started_us: int = 0
+    uptime: float | None = None
     refused: bool = False
 
     @property
@@ -67,7 +70,7 @@ class Slots(Fact, frozen=True):
 
     @classmethod
     async def collect(
-        cls, db: PostgresConnection | None, processes: ServerProcesses | None
+        cls, db: PostgresConnection | None, processes: ServerProcesses | None, login: Login
     ) -> Self:
         """One statement that any role may run, or a count of processes where we were refused.
 
@@ -75,6 +78,9 @@ class Slots(Fact, frozen=True):
         """
         if db is not None:
             return cls(**(await db.fetch(_SQL))[0])
+        limit = refusing_limit(login)
+        if limit is not None:
+            raise Absent(f"{limit.text}, so the server lets us in no more", kind=AbsenceKind.LOGIN)
         if processes is None:
             raise Absent("the server has no free slot for us", kind=AbsenceKind.LOGIN)
         return cls(used=len(processes.processes), refused=True)

@@ -18,7 +18,8 @@ class ClientLimits(Fact, frozen=True):
     ``used`` counts what the server counts, replicas and cluster links included, and leaves our
     own connection out. ``refused`` when the server had no room for us: then ``used`` was
     counted from the socket table, or is None. ``rejections`` and ``received`` count since the
-    start. ``run_id`` tells one start from the next.
+    start, as do ``hits`` and ``misses``, lookups of keys that were there and were not. ``run_id``
+    tells one start from the next.
     """
 
     used: int | None
@@ -27,6 +28,8 @@ class ClientLimits(Fact, frozen=True):
     received: int = 0
     blocked: int = 0
     uptime: int = 0
+    hits: int = 0
+    misses: int = 0
     run_id: str = ""
     refused: bool = False
 
@@ -75,5 +78,7 @@ class ClientLimits(Fact, frozen=True):
             received=_number(info, "total_connections_received"),
             blocked=_number(info, "blocked_clients"),
             uptime=_number(info, "uptime_in_seconds"),
+            hits=_number(info, "keyspace_hits"),
+            misses=_number(info, "keyspace_misses"),
             run_id=info.get("run_id", ""),
         )
