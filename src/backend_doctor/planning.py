@@ -44,7 +44,9 @@ def sources(fact: type[Fact]) -> Iterator[Source]:
             continue
         parts = get_args(annotation) or (annotation,)
         optional = NoneType in parts
-        if any(_is_fact(part) for part in parts):
+        # of Looks[Sessions] | None too
+        inner = [one for part in parts for one in (get_args(part) or (part,))]
+        if any(_is_fact(one) for one in inner):
             yield Source(name, need_of(name, annotation), optional)
         else:
             yield Source(name, None, optional)

@@ -8,20 +8,30 @@ import asyncpg
 import pytest
 from tests.backends.statement_load import SETTINGS, furnish
 from tests.conftest import POSTGRES
+from tests.safety.client import Client
 from tests.servers.pgbouncer import PgBouncer
 
+from backend_doctor.backends.postgres import plan_texts
 from backend_doctor.backends.postgres.connection import PostgresConnection, connect
-from backend_doctor.backends.postgres.plans import PlannedStatement, Plans, schemas_in
+from backend_doctor.backends.postgres.explained import Plan
+from backend_doctor.backends.postgres.hypothetical import Proof, prove
+from backend_doctor.backends.postgres.indexes import Proposal
+from backend_doctor.backends.postgres.plan_texts import schemas_in
+from backend_doctor.backends.postgres.plans import PlannedStatement, Plans
+from backend_doctor.backends.postgres.sessions import Sessions
+from backend_doctor.backends.postgres.slots import Slots
 from backend_doctor.backends.postgres.statements import (
     Statements,
     StatementStatistics,
     window_loads,
 )
+from backend_doctor.backends.postgres.tables import read_tables
 from backend_doctor.config.urls import parse_url
 from backend_doctor.demo.servers import PostgresServer
 from backend_doctor.facts import Absent, Instance, Looks
 
 Statement = tuple[str, tuple[object, ...]]
+NOBODY = Looks(Sessions(sessions=()), Sessions(sessions=()), 0.001)
 
 
 @pytest.fixture(scope="module", params=[15, 18])
@@ -69,7 +79,7 @@ async def examined(
                 await application.fetch(sql, *arguments)
         # as if they had been run within a moment: every one of them is a busy one
         looks = Looks(first, await Statements.collect(connection, statistics), 0.001)
-        plans = await Plans.collect(connection, statistics, looks, instance(**settings))
+        plans = await Plans.collect(connection, statistics, looks, NOBODY, instance(**settings))
         return plans, connection
     finally:
         await application.close()
@@ -137,7 +147,7 @@ def test_nothing_of_it_is_left_on_the_server(
 
 REFUSED = [
     ("SELECT * FROM orders WHERE customer_id = recorded($1)", (5,), "function recorded"),
-    ("UPDATE orders SET note = note WHERE customer_id = $1", (5,), "changes data"),
+    ("UPDATE orders SET note = (SELECT name FROM colours LIMIT 1) WHERE id = $1", (0,), "subquery"),
     ("SELECT * FROM orders WHERE customer_id = $1 FOR UPDATE", (5,), "locks rows"),
     ("WITH d AS (DELETE FROM orders WHERE id < $1 RETURNING id) TABLE d", (0,), "changes data"),
 ]
@@ -221,7 +231,9 @@ def test_no_function_of_a_user_runs_whatever_hides_it(server: PostgresServer, wa
             await application.fetch(sql, 5)
             before = await _calls(server)
             looks = Looks(first, await Statements.collect(connection, statistics), 0.001)
-            plans = await Plans.collect(connection, statistics, looks, instance(analyze=True))
+            plans = await Plans.collect(
+                connection, statistics, looks, NOBODY, instance(analyze=True)
+            )
             await application.close()
             await connection.close()
             return plans, before, await _calls(server)
@@ -328,7 +340,7 @@ def test_a_locked_table_is_not_waited_for(server: PostgresServer) -> None:
         admin = await asyncpg.connect(server.admin_url("shop"))
         await admin.execute("BEGIN; LOCK TABLE orders")
         looks = Looks(first, await Statements.collect(connection, statistics), 0.001)
-        plans = await Plans.collect(connection, statistics, looks, instance())
+        plans = await Plans.collect(connection, statistics, looks, NOBODY, instance())
         for session in (application, admin, connection):
             await session.close()
         return plans
@@ -366,3 +378,111 @@ def test_search_paths_are_read_as_the_server_reads_them() -> None:
         "other",
     )
     assert schemas_in("", "app") == ()
+
+
+def test_a_change_is_planned_as_the_select_of_its_rows(server: PostgresServer) -> None:
+    change = ("UPDATE orders SET note = note WHERE customer_id = $1", (5,))
+    planned = only(run(examined(server, [change], analyze=True))[0])
+    assert (planned.refusal, planned.kind, planned.as_select) == ("", "change", True)
+    assert planned.not_run == "not run: it changes data"
+    assert [plan.values for plan in planned.plans] == ["generic", "common", "rare"]
+    for plan in planned.plans:
+        (scan,) = plan.scans
+        assert (scan.table, scan.equal) == ("orders", ("customer_id",))
+        assert "Gather" not in plan.outline
+
+
+def test_an_index_is_proven_on_the_planner_and_forgotten(server: PostgresServer) -> None:
+    slow = ("SELECT * FROM orders WHERE customer_id = $1", (5,))
+    proof = only(run(examined(server, [slow]))[0]).proof
+    assert proof is not None
+    assert (proof.table, proof.columns) == ("public.orders", ("customer_id",))
+    assert proof.reason == "HypoPG is not installed in this database"
+    assert proof.remedy == "CREATE EXTENSION hypopg;"
+    assert not proof.proven
+    available = "SELECT 1 FROM pg_available_extensions WHERE name = 'hypopg'"
+    with Client(server.admin_url("shop")) as admin:
+        if not admin.ask(available):
+            return
+        admin.do('CREATE SCHEMA "hy""po"; CREATE EXTENSION hypopg SCHEMA "hy""po"')
+    try:
+        plans, connection = run(examined(server, [slow]))
+        proof = only(plans).proof
+        assert proof is not None
+        assert (proof.reason, proof.values, proof.chosen) == ("", "common", True)
+        assert proof.proven
+        assert proof.cost_after < 300 < 5000 < proof.cost_before
+        assert proof.saving > 0.9
+        # what CREATE INDEX made of it: 2.6 MB, by HypoPG's estimate more
+        assert 250 <= proof.pages <= 1500
+        assert connection.statements <= 18
+    finally:
+        run(_calls(server, "DROP EXTENSION hypopg", 'DROP SCHEMA "hy""po"'))
+
+
+def test_no_trial_index_is_left_when_the_plan_fails(server: PostgresServer) -> None:
+    with Client(server.admin_url("shop")) as admin:
+        if not admin.ask("SELECT 1 FROM pg_available_extensions WHERE name = 'hypopg'"):
+            return
+        admin.do("CREATE EXTENSION hypopg")
+
+    async def work() -> tuple[Proof, int]:
+        connection = await doctor(server.admin_url("shop"))
+        tables, _, schema = await read_tables(connection, [("public", "orders")])
+        (table,) = tables
+        before = Plan(values="common", cost=9.0, outline="", scans=())
+
+        async def fails() -> tuple[float, str]:
+            raise Absent("the time for plans was used up")
+
+        proof = await prove(connection, schema, Proposal(table, ("status",)), before, fails)
+        left = await connection.fetch("SELECT count(*) AS n FROM public.hypopg()")
+        await connection.close()
+        return proof, left[0]["n"]
+
+    try:
+        proof, left = run(work())
+    finally:
+        run(_calls(server, "DROP EXTENSION hypopg"))
+    assert "the time for plans was used up" in proof.reason
+    assert not proof.proven
+    assert left == 0
+
+
+def test_what_runs_in_both_looks_is_planned_with_its_own_values(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_texts, "LEAST_SECONDS", 0.4)
+
+    async def work() -> tuple[Plans, Plans]:
+        connection = await doctor(server.admin_url("shop"))
+        statistics = await StatementStatistics.collect(connection)
+        first = await Sessions.collect(connection, Slots(used=1), None)
+        await asyncio.sleep(0.6)
+        looks = Looks(first, await Sessions.collect(connection, Slots(used=1), None), 0.6)
+        none, asked = Statements(counted=()), instance(analyze=True)
+        counted = await Plans.collect(connection, statistics, Looks(none, none, 1.0), looks, asked)
+        uncounted = await Plans.collect(connection, statistics, None, looks, asked)
+        await connection.close()
+        return counted, uncounted
+
+    long = "SELECT count(*) FROM orders WHERE customer_id = 77 AND note = 'cnr' || pg_sleep(9)"
+    cut = f"SELECT count(*) FROM orders WHERE pg_sleep(9) IS NULL --{'x' * 1100}"
+    url = server.url("app", None, "shop")
+    with Client(url) as one, Client(url) as other:
+        one.start(long)
+        other.start(cut)
+        for plans in run(work()):
+            (planned,) = [found for found in plans.statements if not found.refusal]
+            assert planned.pids == (one.pid,)
+            assert planned.seconds >= 0.4
+            assert planned.query_id
+            (plan,) = planned.plans
+            (scan,) = plan.scans
+            assert "customer_id" in scan.equal
+            assert scan.rows < 100
+            assert "pg_sleep" in planned.not_run
+            assert "77" not in planned.text + scan.filter
+            assert "cnr" not in str(plans)
+            (refused,) = [found for found in plans.statements if found.refusal]
+            assert "track_activity_query_size" in refused.refusal

@@ -19,6 +19,7 @@ _COMMANDS = {
     "grants": ("grants", "Print the least rights that the checks need, ready to paste."),
     "init": ("init", "Write a first configuration file."),
     "list": ("list", "List the checks, their causes and their limits."),
+    "query": ("query", "Show a statement's plan, what costs most in it, and what to do."),
     "runbook": ("runbook", "Print the runbook of a check."),
     "triage": ("triage", "Say what an error message means, and what to do next."),
 }

@@ -14,8 +14,10 @@ from tests.safety.client import Client
 from tests.safety.tool import check
 
 from backend_doctor import Finding, Looks, Status, Step
-from backend_doctor.backends.postgres.explained import Plan, Scan, comparison, conditions
+from backend_doctor.backends.postgres.explained import Plan, Scan
+from backend_doctor.backends.postgres.hypothetical import Proof
 from backend_doctor.backends.postgres.plans import PlannedStatement, Plans
+from backend_doctor.backends.postgres.predicates import comparison, conditions
 from backend_doctor.backends.postgres.sessions import Sessions
 from backend_doctor.backends.postgres.statements import (
     Counted,
@@ -33,8 +35,8 @@ THERE = StatementStatistics(
 TEXT = "SELECT * FROM orders WHERE customer_id = $1"
 
 
-def counted(query_id: str, calls: int, ms: float, rows: int = 0, **fields: str) -> Counted:
-    usual = {"database": "shop", "role": "app"}
+def counted(query_id: str, calls: int, ms: float, rows: int = 0, **fields: Any) -> Counted:
+    usual: dict[str, Any] = {"database": "shop", "role": "app"}
     return Counted(query_id=query_id, calls=calls, ms=ms, rows=rows, **{**usual, **fields})
 
 
@@ -288,10 +290,45 @@ def test_without_the_extension_only_long_statements_are_seen() -> None:
         assert "CREATE EXTENSION pg_stat_statements" in remedy.command
 
 
+def test_a_statement_without_end_is_judged_by_its_plan_or_its_client() -> None:
+    runs = {"state": "active", "state_age": 60.0, "query_id": "9", "query": "SELECT * FROM orders"}
+    planned = plans(scan(direct=False), query_id="9", pids=(7,), seconds=60.0)
+    (finding,) = judge(planned, found=looks([session(7, **runs)]))
+    assert (finding.status, cause(finding)) == (Status.WARNING, MISSING)
+    assert evidence(finding, "statement_seconds") == 60.0
+    assert "pid 7" in map(str, finding.subjects)
+    writes = session(7, **{**runs, "wait_type": "Client", "wait": "ClientWrite"})
+    (finding,) = judge(Plans(statements=()), found=looks([writes]))
+    assert cause(finding) == "query.result_too_big"
+    dump = session(7, **{**runs, "wait_type": "Client", "wait": "ClientWrite", "query": "COPY a"})
+    for quiet in (looks([dump]), looks([writes], [session(7, **runs)])):
+        assert judge(Plans(statements=()), found=quiet)[0].status is Status.OK
+
+
+def test_a_tried_index_is_proven_or_said_to_be_not() -> None:
+    def tried(**fields: Any) -> Finding:
+        proof = Proof(
+            table="public.orders",
+            columns=("customer_id",),
+            definition="CREATE INDEX",
+            values="common",
+            **fields,
+        )
+        (finding,) = judge(plans(scan(direct=False), proof=proof))
+        return finding
+
+    proven = tried(cost_before=5000.0, cost_after=50.0, chosen=True)
+    assert evidence(proven, "proven_costs") == (5000, 50)
+    slight = tried(cost_before=5000.0, cost_after=4000.0, chosen=True)
+    assert [one.cause.confidence for one in (proven, slight) if one.cause] == ["certain", "likely"]
+    assert "HypoPG is not installed" in tried(reason="HypoPG is not installed").notes[0]
+    assert "leaves it aside" in tried(cost_before=5.0, cost_after=5.0).notes[0]
+
+
 def test_texts_are_read_for_what_they_could_call() -> None:
     words = read('SELECT Mine(1), o."Odd" FROM t AS o WHERE a %> $2 AND b::money > $1 LIMIT $3')
     assert {"mine", "Odd"} <= words.calls
-    assert "money" in words.types
+    assert "money" in words.names
     assert {"%>", "=", "~~"} <= words.operators
     assert (words.parameters, words.bounds) == (3, {3: "limit"})
     assert refusal(read("select 1 /* , ... */")) == ""

@@ -1,6 +1,5 @@
 """The one place that speaks to PostgreSQL: guarded sessions, read-only, through asyncpg."""
 
-import ipaddress
 import itertools
 import ssl
 from collections.abc import Sequence
@@ -10,8 +9,10 @@ import msgspec
 
 from backend_doctor.backends.login import log_in
 from backend_doctor.backends.postgres.framing import FramingError, framed
+from backend_doctor.backends.postgres.refusals import BLIND_CODES, PASSING_CODES, NoPlanError
+from backend_doctor.backends.postgres.tls import is_local, tls_context
 from backend_doctor.backends.sql import quote_identifier, quote_literal
-from backend_doctor.endpoint import Endpoint, Tls
+from backend_doctor.endpoint import Endpoint
 from backend_doctor.facts import AbsenceKind, Absent, Login, Problem
 
 if TYPE_CHECKING:
@@ -22,13 +23,15 @@ _POOLER_NOTE = (
     "a pooler stands between: the server's process differs from the one that logged us in; "
     "sessions are read through short read-only transactions and nothing is set on them"
 )
-# milliseconds; lock_timeout keeps us from ever standing in a lock queue that others join
+# milliseconds; lock_timeout keeps us from ever standing in a lock queue that others join; with
+# many tables the estimates make the server compile our statements for seconds, to run for moments
 _GUARDS = {
     "default_transaction_read_only": "on",
     "statement_timeout": "2000",
     "lock_timeout": "200",
     "idle_in_transaction_session_timeout": "5000",
     "search_path": "pg_catalog",
+    "jit": "off",
 }
 _LOCAL = {
     name: quote_literal(value)
@@ -47,14 +50,6 @@ _CODES = {
     "42501": Problem.RIGHTS,
     "53300": Problem.FULL,
     "57P03": Problem.STARTING,
-}
-_BLIND_CODES = {
-    "42501": "the role may not read it",
-    "42P01": "this server does not have it",
-    "42703": "this server's version does not have it",
-    "42883": "this server's version does not have it",
-    "55P03": "it is locked by another session",
-    "57014": "it took longer than our statement_timeout of 2 s",
 }
 
 
@@ -84,11 +79,21 @@ class PostgresConnection:
                 return await self._fetch(sql, *arguments)
             return await self._fetch_in_transaction(sql, *arguments)
         except asyncpg.PostgresError as error:
-            reason = _BLIND_CODES.get(error.sqlstate or "")
+            reason = BLIND_CODES.get(error.sqlstate or "")
             if reason is None:
                 raise
-            kind = AbsenceKind.FAILED if error.sqlstate in ("55P03", "57014") else AbsenceKind.BLIND
+            kind = AbsenceKind.FAILED if error.sqlstate in PASSING_CODES else AbsenceKind.BLIND
             raise Absent(f"{reason} ({error.sqlstate} {error})", kind=kind) from error
+
+    async def try_fetch(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
+        """Like :meth:`fetch`, but raises Absent whatever the server says."""
+        import asyncpg
+
+        try:
+            return await self.fetch(sql, *arguments)
+        except asyncpg.PostgresError as error:
+            reason = f"the server refused ({error.sqlstate} {error})"
+            raise Absent(reason, kind=AbsenceKind.FAILED) from error
 
     async def _fetch(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
         self.statements += 1
@@ -111,11 +116,12 @@ class PostgresConnection:
         *,
         search_path: Sequence[str],
         analyze: bool = False,
+        parallel: bool = True,
     ) -> str:
         """The plan of an application's SELECT as EXPLAIN's JSON: generic when all ``values`` are
         None, else made for them. It runs only with ``analyze``, and is rolled back.
 
-        Raises Absent with the server's reason; our locks are gone when this returns.
+        Raises NoPlanError; our locks are gone when this returns.
         """
         import asyncpg
 
@@ -125,7 +131,7 @@ class PostgresConnection:
             "search_path": ", ".join(map(quote_identifier, search_path)) or "''",
             "plan_cache_mode": f"force_{'generic' if generic else 'custom'}_plan",
         }
-        if analyze:
+        if analyze or not parallel:
             local["max_parallel_workers_per_gather"] = "0"
         await self._driver.execute(_BEGIN)
         try:
@@ -133,8 +139,7 @@ class PostgresConnection:
                 await self._driver.execute(f"SET LOCAL {setting} = {value}")
             return await self._explained(text, values, analyze)
         except asyncpg.PostgresError as error:
-            reason, kind = _why_no_plan(error)
-            raise Absent(reason, kind=kind) from error
+            raise _no_plan(error) from error
         finally:
             await self._driver.execute("ROLLBACK")
 
@@ -144,8 +149,12 @@ class PostgresConnection:
         name = f"backend_doctor_{next(self._names)}"
         options = "ANALYZE, BUFFERS, TIMING OFF, " if analyze else ""
         given = ", ".join("NULL" if one is None else quote_literal(one) for one in values)
-        # by the extended protocol, which takes one command only
-        await self._driver.fetch(f"PREPARE {name} AS {text}")
+        prepare = f"PREPARE {name} AS "
+        try:
+            # by the extended protocol, which takes one command only
+            await self._driver.fetch(prepare + text)
+        except asyncpg.PostgresError as error:
+            raise _no_plan(error, len(prepare)) from error
         await self._driver.execute("SAVEPOINT prepared")
         self.statements += 1
         try:
@@ -185,36 +194,11 @@ class PostgresConnection:
         self._driver.terminate()
 
 
-def _why_no_plan(error: "asyncpg.PostgresError") -> tuple[str, AbsenceKind]:
-    code = error.sqlstate or ""
-    if code == "42501":
-        return f"{_BLIND_CODES[code]} ({error})", AbsenceKind.BLIND
-    if code in ("55P03", "57014"):
-        return f"{_BLIND_CODES[code]} ({code})", AbsenceKind.FAILED
-    # messages outside of class 42 can quote a value
-    said = f"{code} {error}" if code.startswith("42") else f"error {code}"
-    return f"the server could not plan it ({said})", AbsenceKind.FAILED
-
-
-def _is_local(endpoint: Endpoint) -> bool:
-    if endpoint.socket or endpoint.host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(endpoint.host).is_loopback
-    except ValueError:
-        return False
-
-
-def _tls_context(tls: Tls) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=tls.ca_file)
-    if tls.mode != "verify-full":
-        context.check_hostname = False
-    # libpq: `require` with a CA file verifies, for compatibility
-    if tls.mode in ("allow", "prefer") or (tls.mode == "require" and not tls.ca_file):
-        context.verify_mode = ssl.CERT_NONE
-    if tls.cert_file:
-        context.load_cert_chain(tls.cert_file, tls.key_file)
-    return context
+def _no_plan(error: "asyncpg.PostgresError", before: int | None = None) -> NoPlanError:
+    """``before`` is the number of our own characters before the text, if it is in the message."""
+    place = getattr(error, "position", None)
+    position = int(place) - before if place and before is not None else None
+    return NoPlanError(error.sqlstate or "", str(error), position)
 
 
 async def _open(endpoint: Endpoint, limit: float) -> "asyncpg.Connection[Any]":
@@ -243,10 +227,10 @@ async def _open(endpoint: Endpoint, limit: float) -> "asyncpg.Connection[Any]":
     mode = endpoint.tls.mode
     # asyncpg's own `prefer` logs in a second time after a refused login; ours never does:
     # the second attempt follows only a server that said it has no TLS, before any login
-    if mode in ("disable", "allow") or (mode == "prefer" and _is_local(endpoint)):
+    if mode in ("disable", "allow") or (mode == "prefer" and is_local(endpoint)):
         return await attempt(False)
     try:
-        return await attempt(_tls_context(endpoint.tls))
+        return await attempt(tls_context(endpoint.tls))
     except ConnectionError as error:
         if mode != "prefer" or "rejected SSL" not in str(error):
             raise

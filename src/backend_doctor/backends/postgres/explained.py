@@ -1,31 +1,16 @@
 """Reads EXPLAIN's JSON: what is kept of a plan, its literals masked."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from backend_doctor.backends.postgres.plan_tree import PlanNode, read_tree
+from backend_doctor.backends.postgres.predicates import Wrapped, comparison, conditions, wrapped
 from backend_doctor.backends.sql import mask_literals
 from backend_doctor.text import shorten
 
-_NAME = r'(?: "(?:[^"]|"")*" | [^\W\d][\w$]* )'
-_COMPARED = re.compile(
-    rf"""
-    \(? (?P<owner>{_NAME}) \. (?P<column>{_NAME}) \)? (?: :: (?P<cast>[\w ]+) )?
-    \ (?P<operator> = | < | <= | > | >= ) \ (?P<value> .+ )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_REVERSED = re.compile(
-    rf"""
-    (?P<value> \$\d+ (?: ::[\w ]+ )? ) [ ] (?P<operator> = | < | <= | > | >= ) [ ]
-    (?P<owner>{_NAME}) \. (?P<column>{_NAME})
-    """,
-    re.VERBOSE,
-)
-_PIECES = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\ AND\ |[()]|[^'"()\ ]+|\ """)
 _CONDITIONS = ("Filter", "Index Cond", "Recheck Cond")
 # above these a statement's rows are not the scan's
 _FOLDING = {
@@ -40,7 +25,7 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
     ``rows`` it returns in one loop (estimated, or actual when the plan was run), ``removed`` by
     the filter when it was run. ``equal`` and ``ranged`` are columns that the filter compares
     with something that an index could look up, those in ``as_text`` after a conversion to text;
-    ``others`` counts its further conditions.
+    ``others`` counts its further conditions, of which ``wrapped`` are those on one column.
     ``cost_share`` is its part of the plan's cost, 0 to 1. ``direct`` when the statement returns
     just its rows: no join, aggregate or limit above.
     """
@@ -59,10 +44,12 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
     as_text: tuple[str, ...] = ()
     others: int = 0
     removed: float | None = None
+    wrapped: tuple[Wrapped, ...] = ()
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """One plan. ``values`` is generic, common, rare or analyzed; ``outline`` its nodes."""
+    """One plan. ``values`` is generic, common, rare or analyzed; ``outline`` its nodes in a line,
+    ``tree`` the nodes themselves."""
 
     values: str
     cost: float
@@ -71,72 +58,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     changes: bool = False
     milliseconds: float | None = None
     buffers: int | None = None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """``column operator value``; ``parameters`` are the placeholders that the value consists of."""
-
-    column: str
-    cast: str
-    operator: str
-    value: str
-    parameters: tuple[int, ...]
-
-    @property
-    def is_array(self) -> bool:
-        """Whether its one placeholder stands for a whole array."""
-        return bool(re.fullmatch(r"ANY \(\$\d+(::[\w \[\]]+)?\)", self.value))
-
-
-def _unquoted(name: str) -> str:
-    return name[1:-1].replace('""', '"') if name.startswith('"') else name
-
-
-def conditions(text: str) -> list[str]:
-    """The parts of a condition that AND joins at its top, without outer parentheses."""
-    text = text.strip()
-    pieces = _PIECES.findall(text)
-    depth, parts, wrapped = 0, [""], text.startswith("(")
-    for number, piece in enumerate(pieces, 1):
-        depth += (piece == "(") - (piece == ")")
-        wrapped = wrapped and (depth > 0 or number == len(pieces))
-        if piece == " AND " and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += piece
-    if wrapped:
-        return conditions(text[1:-1])
-    if len(parts) == 1:
-        return [text] if text else []
-    return [one for part in parts for one in conditions(part)]
-
-
-def _plain(value: str) -> bool:
-    """Whether it is placeholders as they stand, no expression of them."""
-    bare = re.sub(r"::[\w \[\]]+|\b(ANY|ARRAY)\b|[()\[\], ]", "", value)
-    return bool(re.fullmatch(r"(\$\d+)+", bare))
-
-
-def comparison(condition: str, alias: str) -> Comparison | None:
-    """``alias.column operator something``, if it is that and the rest names no such column."""
-    match = _COMPARED.fullmatch(condition) or _REVERSED.fullmatch(condition)
-    if match is None or _unquoted(match["owner"]) != alias:
-        return None
-    named = rf'(?<![\w"$.]){re.escape(match["owner"])}\.'
-    if re.search(named, match["value"]) or "SubPlan" in match["value"]:
-        return None
-    operator = match["operator"]
-    if match.re is _REVERSED:
-        operator = operator.translate(str.maketrans("<>", "><"))
-    value = match["value"]
-    return Comparison(
-        column=_unquoted(match["column"]),
-        cast=match.groupdict().get("cast") or "",
-        operator=operator,
-        value=value,
-        parameters=tuple(map(int, re.findall(r"\$(\d+)", value))) if _plain(value) else (),
-    )
+    tree: PlanNode | None = None
 
 
 @dataclass(frozen=True)
@@ -203,6 +125,7 @@ def _scan(node: dict[str, Any], place: _Place) -> Scan:
         ranged=tuple(dict.fromkeys(one.column for one in usable if one.operator != "=")),
         as_text=tuple(one.column for one in usable if one.cast),
         others=len(parts) - len(usable),
+        wrapped=tuple(filter(None, (wrapped(part, node.get("Alias", "")) for part in parts))),
         removed=None if actual is None else float(removed or 0),
     )
 
@@ -216,6 +139,7 @@ def _outlined(node: dict[str, Any]) -> str:
 
 def read_plan(document: str, values: str) -> Plan:
     """The plan in EXPLAIN's JSON. Raises ValueError when it is none."""
+    tree = read_tree(document)
     try:
         whole = msgspec.json.decode(document)[0]
         nodes = _nodes(whole["Plan"])
@@ -230,6 +154,7 @@ def read_plan(document: str, values: str) -> Plan:
             changes=any(node["Node Type"] in ("ModifyTable", "LockRows") for node, _ in nodes),
             milliseconds=whole.get("Execution Time"),
             buffers=sum(buffers) if buffers else None,
+            tree=tree,
         )
     except (KeyError, IndexError, TypeError, RecursionError, msgspec.DecodeError) as error:
         raise ValueError(f"the server sent no plan: {type(error).__name__}") from error

@@ -1,26 +1,34 @@
-"""Why a statement is slow, told from its counters, its plans and the tables these read."""
+"""A statement that is slow, and what a reason for it consists of."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from backend_doctor.backends.postgres.explained import Scan
-from backend_doctor.backends.postgres.indexes import Proposal, indexable, propose, serving
+from backend_doctor.backends.postgres.plan_tree import PlanNode
 from backend_doctor.backends.postgres.plans import PlannedStatement, Plans
 from backend_doctor.backends.postgres.sessions import Session, Sessions
 from backend_doctor.backends.postgres.statements import Load, Statements, window_loads
 from backend_doctor.backends.postgres.tables import Table
-from backend_doctor.backends.sql import quote_identifier
 from backend_doctor.facts import Looks
-from backend_doctor.model import Remedy, Step, Subject
+from backend_doctor.model import Cause, Evidence, Remedy, Subject
+
+COUNTERS = "pg_stat_statements, two looks"
+BLOCK_BYTES = 8192
 
 
 @dataclass(frozen=True)
 class SlowStatement:
-    """One statement that is slow, with all that is known of it."""
+    """One statement that is slow, with all that is known of it. ``looks`` are the sessions that
+    the first and the last look caught running it."""
 
     load: Load
     share: float
     planned: PlannedStatement
-    sessions: tuple[Session, ...]
+    looks: tuple[tuple[Session, ...], tuple[Session, ...]] = ((), ())
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """Whom any look caught running it."""
+        return self.looks[0] + self.looks[1]
 
     @property
     def waits_for_locks(self) -> bool:
@@ -29,11 +37,24 @@ class SlowStatement:
 
     @property
     def text(self) -> str:
-        """Its part of the window, in words."""
+        """Its part of the window, in words; or for how long it runs, if it has not ended."""
+        if not self.load.calls:
+            return f"more than {self.planned.seconds:.0f} s, and runs on"
         return (
             f"{self.share:.0%} of the window's execution time, {self.load.mean_ms:.0f} ms a call, "
             f"{self.load.calls} calls"
         )
+
+    @property
+    def blocks(self) -> float:
+        """Blocks of tables and indexes that a call touched."""
+        touched = self.load.read_blocks + self.load.hit_blocks
+        return touched / self.load.calls if self.load.calls else 0.0
+
+    @property
+    def temp_blocks(self) -> float:
+        """Blocks of temporary files that a call wrote."""
+        return self.load.temp_blocks / self.load.calls if self.load.calls else 0.0
 
     @property
     def applications(self) -> list[str]:
@@ -44,22 +65,46 @@ class SlowStatement:
     def subjects(self) -> tuple[Subject, ...]:
         """What it shares with other findings."""
         return (
+            *(Subject(kind="pid", value=str(pid)) for pid in self.planned.pids),
             Subject(kind="query", value=self.load.query_id),
             *(Subject(kind="application", value=name) for name in self.applications),
         )
 
+    def trees(self, *values: str) -> list[PlanNode]:
+        """Its plans' trees, those for the values that are named, or all."""
+        plans = (plan for plan in self.planned.plans if not values or plan.values in values)
+        return [plan.tree for plan in plans if plan.tree is not None]
+
+
+Tables = Mapping[tuple[str, str], Table]
+
 
 @dataclass(frozen=True)
-class Verdict:
-    """Why a statement is slow: an index to build, or what stands in the way of telling."""
+class Limits:
+    """From where on something counts; the check's own limits."""
 
-    scan: Scan | None = None
-    table: Table | None = None
-    proposal: Proposal | None = None
-    returned: float = 0.0
-    measured: bool = False
-    reason: str = ""
-    remedy: Remedy | None = None
+    table_rows: float = 10_000.0
+    removed_ratio: float = 100.0
+    misestimate: float = 10.0
+    result_rows: float = 10_000.0
+    spilled_blocks: float = 64.0
+    pairs: float = 1_000_000.0
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a statement is slow, with what proves it. ``summary`` is a sentence without its end,
+    which is the statement's part of the window."""
+
+    cause: Cause
+    summary: str
+    evidence: tuple[Evidence, ...]
+    remedies: tuple[Remedy, ...]
+    subjects: tuple[Subject, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+Rule = Callable[[SlowStatement, Tables, Limits], Reason | None]
 
 
 def statements_of(
@@ -71,7 +116,10 @@ def statements_of(
     kinds = {key: one.kind for key, one in planned.items()}
     counted = [one for one in loads if kinds.get((one.database, one.query_id)) != "utility"]
     total = sum(load.ms for load in counted)
-    active = [s for look in (sessions.first, sessions.last) for s in look.clients]
+
+    def running(look: Sessions, query_id: str) -> tuple[Session, ...]:
+        return tuple(s for s in look.clients if s.query_id == query_id and s.state == "active")
+
     return [
         SlowStatement(
             load,
@@ -83,70 +131,32 @@ def statements_of(
                 role=load.role,
                 refusal="its plan was not asked for",
             ),
-            tuple(s for s in active if s.query_id == load.query_id and s.state == "active"),
+            (running(sessions.first, load.query_id), running(sessions.last, load.query_id)),
         )
         for load in counted
     ]
 
 
-def _returned(slow: SlowStatement, scan: Scan, table: Table) -> tuple[float | None, bool]:
-    """Rows that the scan returns in a call, and whether that was measured; None: cannot tell.
-
-    Estimates count where an equality with known statistics makes them, and then the largest of
-    all plans with usual values, since a common value may be asked for.
-    """
-    if scan.direct:
-        return slow.load.rows_per_call, True
-    if scan.removed is not None:
-        return scan.rows * scan.loops, True
-    equal, _ = indexable(scan, table)
-    if not any(table.distinct(column) for column in equal):
-        return None, False
-    alike = (
-        other.rows
-        for plan in slow.planned.plans
-        if plan.values in ("generic", "common")
-        for other in plan.scans
-        if (other.schema, other.table, other.equal) == (scan.schema, scan.table, scan.equal)
-    )
-    return max(alike, default=scan.rows), False
-
-
-def _unanalyzed(table: Table) -> Verdict:
-    place = f"{quote_identifier(table.schema)}.{quote_identifier(table.name)}"
-    remedy = Remedy(
-        step=Step.CURE,
-        command=f"ANALYZE {place};",
-        effect="samples the table, so that the planner and this check know what it holds",
-        changes_state=True,
-    )
-    return Verdict(reason=f"{table.name} has no statistics for its filter", remedy=remedy)
-
-
-def judge_plans(
-    slow: SlowStatement, plans: Plans, table_rows: int, removed_ratio: float
-) -> Verdict:
-    """Whether a plan of the statement throws ``removed_ratio`` times as many rows away as it
-    keeps, on a table of ``table_rows`` or more, for want of an index."""
-    tables = {(table.schema, table.name): table for table in plans.tables}
-    scans = [scan for plan in slow.planned.plans if plan.values != "rare" for scan in plan.scans]
-    verdict = Verdict()
-    for scan in sorted(scans, key=lambda scan: (scan.removed is None, -scan.cost_share)):
-        table = tables.get((scan.schema, scan.table))
-        if table is None or table.rows < table_rows or scan.cost_share < 0.3:
-            continue
-        returned, measured = _returned(slow, scan, table)
-        proposal = propose(scan, table)
-        if returned is None:
-            analyzed = any(one.column in scan.equal for one in table.spread)
-            rows = "its plan alone does not tell how many rows pass its filter"
-            verdict = Verdict(reason=rows) if analyzed or not scan.equal else _unanalyzed(table)
-        elif table.rows * scan.loops - returned < removed_ratio * max(1.0, returned):
-            verdict = Verdict()
-        elif proposal is not None:
-            return Verdict(scan, table, proposal, returned, measured)
-        elif (index := serving(scan, table)) is not None:
-            verdict = Verdict(reason=f"the planner leaves the index {index.name} aside")
-        else:
-            verdict = Verdict(reason="its filter compares no plain column with a value")
-    return verdict
+def unended(plans: Plans | None, sessions: Looks[Sessions], seconds: float) -> list[SlowStatement]:
+    """Planned statements that ran in both looks without a pause, the longest for ``seconds``."""
+    return [
+        SlowStatement(
+            Load(
+                one.query_id,
+                one.database,
+                one.role,
+                calls=0,
+                ms=0.0,
+                rows=0,
+                busy=float(len(one.pids)),
+            ),
+            1.0,
+            one,
+            (
+                tuple(s for s in sessions.first.clients if s.pid in one.pids),
+                tuple(s for s in sessions.last.clients if s.pid in one.pids),
+            ),
+        )
+        for one in (plans.statements if plans else ())
+        if one.pids and one.seconds >= seconds
+    ]

@@ -23,14 +23,18 @@ SELECT textsend(current_database()::text) AS database, textsend(current_user::te
 """
 _COUNTERS = """
 WITH counted AS MATERIALIZED (
-  SELECT dbid, queryid, userid, calls, total_exec_time, rows
+  SELECT dbid, queryid, userid, calls, total_exec_time, rows,
+         shared_blks_read, shared_blks_hit, temp_blks_written
     FROM {schema}.pg_stat_statements(false) WHERE toplevel AND queryid IS NOT NULL),
 summed AS (
   SELECT dbid, queryid, sum(calls)::int8 AS calls, sum(total_exec_time)::float8 AS ms,
-         sum(rows)::int8 AS rows, (array_agg(userid ORDER BY total_exec_time DESC))[1] AS userid
+         sum(rows)::int8 AS rows, sum(shared_blks_read)::int8 AS read_blocks,
+         sum(shared_blks_hit)::int8 AS hit_blocks, sum(temp_blks_written)::int8 AS temp_blocks,
+         (array_agg(userid ORDER BY total_exec_time DESC))[1] AS userid
     FROM counted GROUP BY dbid, queryid)
 SELECT s.queryid::text AS query_id, textsend(d.datname::text) AS database,
        textsend(pg_get_userbyid(s.userid)::text) AS role, s.calls, s.ms, s.rows,
+       s.read_blocks, s.hit_blocks, s.temp_blocks,
        (SELECT count(*)::int FROM summed) AS entries,
        (SELECT dealloc FROM {schema}.pg_stat_statements_info) AS evictions,
        (SELECT stats_reset::text FROM {schema}.pg_stat_statements_info) AS reset_at
@@ -92,7 +96,9 @@ class StatementStatistics(Fact, frozen=True):
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
     """One statement's counters since the reset; ``ms`` of execution, waits included.
 
-    ``role`` is the one with most of the time, ``database`` "" for one that was dropped.
+    ``role`` is the one with most of the time, ``database`` "" for one that was dropped. Blocks of
+    8 KiB: those of tables and indexes read from outside shared buffers and hit within, and
+    those of temporary files written.
     """
 
     query_id: str
@@ -101,6 +107,9 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
     calls: int
     ms: float
     rows: int
+    read_blocks: int = 0
+    hit_blocks: int = 0
+    temp_blocks: int = 0
 
 
 class Statements(Fact, frozen=True):
@@ -137,6 +146,9 @@ class Statements(Fact, frozen=True):
                     calls=row["calls"],
                     ms=row["ms"],
                     rows=row["rows"],
+                    read_blocks=row["read_blocks"],
+                    hit_blocks=row["hit_blocks"],
+                    temp_blocks=row["temp_blocks"],
                 )
                 for row in rows
             ),
@@ -150,7 +162,7 @@ class Statements(Fact, frozen=True):
 @dataclass(frozen=True)
 class Load:
     """What one statement did within the window. ``busy`` is how many sessions it kept busy on
-    average: calls a second times seconds a call (Little's law)."""
+    average: calls a second times seconds a call (Little's law). Blocks as in Counted."""
 
     query_id: str
     database: str
@@ -159,6 +171,9 @@ class Load:
     ms: float
     rows: int
     busy: float
+    read_blocks: int = 0
+    hit_blocks: int = 0
+    temp_blocks: int = 0
 
     @property
     def mean_ms(self) -> float:
@@ -187,6 +202,18 @@ def window_loads(statements: Looks[Statements]) -> list[Load]:
         calls, ms = now.calls - then.calls, now.ms - then.ms
         if calls > 0 and ms > 0 and now.role != statements.last.own_role:
             busy = ms / 1000 / statements.seconds if statements.seconds else 0.0
-            rows = now.rows - then.rows
-            loads.append(Load(now.query_id, now.database, now.role, calls, ms, rows, busy))
+            loads.append(
+                Load(
+                    now.query_id,
+                    now.database,
+                    now.role,
+                    calls,
+                    ms,
+                    now.rows - then.rows,
+                    busy,
+                    read_blocks=now.read_blocks - then.read_blocks,
+                    hit_blocks=now.hit_blocks - then.hit_blocks,
+                    temp_blocks=now.temp_blocks - then.temp_blocks,
+                )
+            )
     return sorted(loads, key=lambda load: load.ms, reverse=True)

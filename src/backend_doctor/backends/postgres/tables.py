@@ -15,6 +15,7 @@ SELECT textsend(n.nspname::text) AS schema, textsend(c.relname::text) AS name,
        (coalesce(pg_stat_get_tuples_inserted(c.oid), 0)
         + coalesce(pg_stat_get_tuples_updated(c.oid), 0)
         + coalesce(pg_stat_get_tuples_deleted(c.oid), 0))::int8 AS writes,
+       coalesce(pg_stat_get_mod_since_analyze(c.oid), 0)::int8 AS changed,
        c.relispartition AS partition,
        textsend((SELECT coalesce(jsonb_agg(jsonb_build_object(
            'name', a.attname, 'type', t.typname, 'category', t.typcategory)), '[]')
@@ -28,7 +29,9 @@ SELECT textsend(n.nspname::text) AS schema, textsend(c.relname::text) AS name,
               LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.number
              WHERE k.place <= i.indnkeyatts)) ORDER BY x.relname), '[]')
           FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
-          JOIN pg_am m ON m.oid = x.relam WHERE i.indrelid = c.oid)::text) AS indexes
+          JOIN pg_am m ON m.oid = x.relam WHERE i.indrelid = c.oid)::text) AS indexes,
+       textsend((SELECT e.nspname::text FROM pg_extension h JOIN pg_namespace e
+                   ON e.oid = h.extnamespace WHERE h.extname = 'hypopg')) AS hypopg
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname || chr(1) || c.relname = ANY (string_to_array($1, chr(2)))
 """
@@ -80,7 +83,7 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
     """A table; ``rows`` as last counted by the server (an estimate), ``writes`` since the reset
-    of its statistics."""
+    of its statistics, ``changed`` rows since its last ANALYZE."""
 
     schema: str
     name: str
@@ -91,6 +94,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[Column, ...]
     indexes: tuple[Index, ...]
     spread: tuple[Spread, ...] = ()
+    changed: int = 0
 
     def type_of(self, column: str) -> Column | None:
         """The column by its name."""
@@ -125,8 +129,9 @@ def _spread(row: dict[str, Any]) -> Spread:
 
 async def read_tables(
     db: PostgresConnection, tables: Iterable[tuple[str, str]]
-) -> tuple[tuple[Table, ...], Samples]:
-    """Tables by (schema, name), and values for plans, in two statements of ours."""
+) -> tuple[tuple[Table, ...], Samples, str]:
+    """Tables by (schema, name), values for plans, and the schema of HypoPG or "", in two
+    statements of ours."""
     asked = _places(tables)
     rows = await db.fetch(_TABLES, asked)
     values = await db.fetch(_VALUES, asked)
@@ -148,6 +153,7 @@ async def read_tables(
             pages=row["pages"],
             writes=row["writes"],
             partition=row["partition"],
+            changed=row["changed"],
             columns=msgspec.json.decode(row["columns"], type=tuple[Column, ...]),
             indexes=msgspec.json.decode(row["indexes"], type=tuple[Index, ...]),
             spread=tuple(
@@ -158,4 +164,4 @@ async def read_tables(
         )
         for row in rows
     ]
-    return tuple(found), samples
+    return tuple(found), samples, rows[0]["hypopg"] or "" if rows else ""

@@ -7,28 +7,39 @@ syntax tree, and errs towards refusing.
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 LONGEST_TEXT = 20_000
-_TOKEN = re.compile(
-    r"""
-      (?P<skip> \s+ | --[^\n]* | /\* (?: (?! /\* | \*/ ) . )* \*/ )
-    | (?P<unclear> /\* | \$[^\W\d]*\w*\$ | [eEuU]&?' | [uU]&" )
-    | (?P<string> [bBxXnN]? ' (?: [^'\\] | '' )* ' )
-    | (?P<quoted> " (?: [^"] | "" )* " )
-    | (?P<parameter> \$\d+ )
-    | (?P<word> [^\W\d][\w$]* )
-    | (?P<number> (?: \d | \.\d ) [\w.]* )
-    | (?P<cast> :: )
-    | (?P<operator> (?: (?! -- | /\* ) [-+*/<>=~!@\#%^&|`?] )+ )
-    | (?P<mark> [()\[\],.:;] )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+# bytes; the server cuts a longer name, and so means another one (NAMEDATALEN - 1)
+_LONGEST_NAME = 63
 _CHANGES = frozenset({"insert", "update", "delete", "merge"})
 # those behind LIKE, IN, BETWEEN, NULLIF, CASE, USING and SIMILAR TO; they stand in no text
 _IMPLIED = ("=", "<>", "<", ">", "<=", ">=", "~~", "!~~", "~~*", "!~~*", "~", "!~")
-_TYPED = re.compile(r"\b(interval|date|timestamptz|timestamp|time)\s+(\$\d+)", re.IGNORECASE)
+_TYPES = frozenset({"interval", "date", "timestamptz", "timestamp", "time"})
+
+
+@cache
+def _token() -> "re.Pattern[str]":
+    """Compiled when the first statement is read: most runs read none."""
+    # as in scan.l: every character beyond ASCII belongs to a name, a no-break space too, and a
+    # carriage return ends a comment
+    return re.compile(
+        r"""
+          (?P<skip> [ \t\n\r\f]+ | --[^\n\r]* | /\* (?: (?! /\* | \*/ ) . )* \*/ )
+        | (?P<unclear> /\* | \$ (?: [A-Za-z_\x80-\U0010ffff] [\w\x80-\U0010ffff]* )? \$
+            | [eEuU]&?' | [uU]&" )
+        | (?P<string> [bBxXnN]? ' (?: [^'\\] | '' )* ' )
+        | (?P<quoted> " (?: [^"\x00-\x1f] | "" )* " )
+        | (?P<parameter> \$\d+ )
+        | (?P<word> [A-Za-z_\x80-\U0010ffff] [\w$\x80-\U0010ffff]* )
+        | (?P<number> (?: \d | \.\d ) [\w.]* )
+        | (?P<cast> :: )
+        | (?P<operator> (?: (?! -- | /\* ) [-+*/<>=~!@\#%^&|`?] )+ )
+        | (?P<mark> [()\[\],.:;] )
+        """,
+        re.VERBOSE | re.DOTALL | re.ASCII,
+    )
 
 
 class UnreadableError(ValueError):
@@ -36,18 +47,28 @@ class UnreadableError(ValueError):
 
 
 @dataclass(frozen=True)
+class Token:
+    """One token: ``kind`` is word, quoted, string, number, parameter, operator, cast or mark;
+    a name's ``value`` is as the server keeps it; ``start`` and ``end`` are its place."""
+
+    kind: str
+    value: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
 class Words:
     """What a statement names. ``kind`` is select, change or utility.
 
-    ``calls`` may be functions, ``types`` may be types, ``names`` are all identifiers,
-    ``parameters`` is the highest ``$n``; ``bounds`` maps the parameters of LIMIT and OFFSET to
-    these words. ``locks`` when it asks for row locks, ``writes`` when it may change data.
+    ``calls`` may be functions, ``names`` are all identifiers, ``parameters`` is the highest
+    ``$n``; ``bounds`` maps the parameters of LIMIT and OFFSET to these words. ``locks`` when it
+    asks for row locks, ``writes`` when it may change data.
     """
 
     kind: str
     names: frozenset[str]
     calls: frozenset[str]
-    types: frozenset[str]
     operators: frozenset[str]
     parameters: int
     bounds: dict[int, str]
@@ -55,23 +76,29 @@ class Words:
     writes: bool
 
 
-def _tokens(text: str) -> list[tuple[str, str]]:
+def _name(kind: str, value: str) -> str:
+    if kind == "word":
+        # PostgreSQL folds ASCII letters only, where the encoding has several bytes
+        value = re.sub("[A-Z]+", lambda upper: upper.group().lower(), value)
+    elif kind == "quoted":
+        value = value[1:-1].replace('""', '"')
+    if kind in ("word", "quoted") and len(value.encode()) > _LONGEST_NAME:
+        raise UnreadableError(f"it has a name longer than {_LONGEST_NAME} bytes")
+    return value
+
+
+def tokens(text: str) -> list[Token]:
+    """The tokens of a text, comments left out. Raises UnreadableError where they cannot be told."""
     found, place = [], 0
     while place < len(text):
-        match = _TOKEN.match(text, place)
+        match = _token().match(text, place)
         if match is None or match.lastgroup == "unclear":
             raise UnreadableError(
                 f"its text cannot be read with certainty at character {place + 1}"
             )
-        place = match.end()
-        kind, value = match.lastgroup or "", match.group()
-        if kind == "word":
-            # PostgreSQL folds ASCII letters only, where the encoding has several bytes
-            value = re.sub("[A-Z]+", lambda upper: upper.group().lower(), value)
-        elif kind == "quoted":
-            value = value[1:-1].replace('""', '"')
+        kind, place = match.lastgroup or "", match.end()
         if kind != "skip":
-            found.append((kind, value))
+            found.append(Token(kind, _name(kind, match.group()), match.start(), match.end()))
     return found
 
 
@@ -80,39 +107,45 @@ def _pieces(operator: str) -> set[str]:
     return {operator[i:j] for i in range(size) for j in range(i + 1, size + 1)}
 
 
+def trimmed(text: str) -> str:
+    """The text without what may end it: blanks and semicolons."""
+    return text.rstrip("; \t\r\n")
+
+
 def read(text: str) -> Words:
     """The words of one statement. Raises UnreadableError where they cannot be told."""
     if len(text) > LONGEST_TEXT:
         raise UnreadableError(f"its text is longer than {LONGEST_TEXT} characters")
-    tokens = [("", ""), *_tokens(text.rstrip("; \t\r\n")), ("", "")]
-    if ("mark", ";") in tokens:
+    edge = Token("", "", 0, 0)
+    found = [edge, *tokens(trimmed(text)), edge]
+    if any(token.kind == "mark" and token.value == ";" for token in found):
         raise UnreadableError("its text holds more than one statement")
-    names, calls, types, operators = set(), set(), set(), set(_IMPLIED)
+    names, calls, operators = set(), set(), set(_IMPLIED)
     bounds: dict[int, str] = {}
     bare = []
-    for before, (kind, value), after in zip(tokens, tokens[1:], tokens[2:], strict=False):
+    for before, token, after in zip(found, found[1:], found[2:], strict=False):
+        kind, value = token.kind, token.value
         if kind in ("word", "quoted"):
-            names.add(value)
-            if after[1] == "(" or before == ("mark", "."):
-                calls.add(value)
-            if before[0] == "cast" or before in (("mark", "."), ("word", "as")):
-                types.add(value)
-            if kind == "word" and before[1] != "." and after[1] != ".":
+            # an encoding of one byte folds other letters too
+            spelt = {value} if value.isascii() or kind == "quoted" else {value, value.lower()}
+            names |= spelt
+            if after.value == "(" or (before.kind, before.value) == ("mark", "."):
+                calls |= spelt
+            if kind == "word" and before.value != "." and after.value != ".":
                 bare.append(value)
         elif kind == "operator":
             operators |= _pieces(value)
-        elif kind == "parameter" and before[1] in ("limit", "offset", "first", "next"):
-            bounds[int(value[1:])] = "offset" if before[1] == "offset" else "limit"
-    first = next((value for kind, value in tokens if kind == "word"), "")
+        elif kind == "parameter" and before.value in ("limit", "offset", "first", "next"):
+            bounds[int(value[1:])] = "offset" if before.value == "offset" else "limit"
+    first = next((token.value for token in found if token.kind == "word"), "")
     kind = "select" if first in ("select", "with") else "utility"
-    parameters = [int(value[1:]) for kind, value in tokens if kind == "parameter"]
+    numbers = [int(token.value[1:]) for token in found if token.kind == "parameter"]
     return Words(
         kind="change" if first in _CHANGES else kind,
         names=frozenset(names),
         calls=frozenset(calls),
-        types=frozenset(types),
         operators=frozenset(operators),
-        parameters=max(parameters, default=0),
+        parameters=max(numbers, default=0),
         bounds=bounds,
         locks=any(
             one == "for" and other in ("update", "share", "no", "key")
@@ -134,5 +167,13 @@ def refusal(words: Words) -> str:
 
 
 def plannable(text: str) -> str:
-    """The text as PREPARE reads it: ``interval $1``, which no grammar allows, becomes a cast."""
-    return _TYPED.sub(r"\2::\1", text.rstrip("; \t\r\n"))
+    """The text as PREPARE reads it: ``interval $1``, which no grammar allows, becomes a cast.
+
+    Raises UnreadableError as :func:`tokens` does.
+    """
+    pieces, place = [], 0
+    for one, other in pairwise(tokens(trimmed(text))):
+        if one.kind == "word" and one.value in _TYPES and other.kind == "parameter":
+            pieces += [text[place : one.start], f"{other.value}::{one.value}"]
+            place = other.end
+    return "".join((*pieces, trimmed(text)[place:]))

@@ -1,0 +1,109 @@
+"""An index that is not there, tried on the planner alone: HypoPG, where it is installed."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from backend_doctor.backends.postgres.connection import PostgresConnection
+from backend_doctor.backends.postgres.explained import Plan
+from backend_doctor.backends.postgres.indexes import Proposal, propose
+from backend_doctor.backends.postgres.tables import Table
+from backend_doctor.backends.sql import quote_identifier
+from backend_doctor.facts import Absent
+
+_CREATE = """
+SELECT h.indexname AS name, {schema}.hypopg_relation_size(h.indexrelid)::int8 AS bytes
+  FROM {schema}.hypopg_create_index($1) AS h
+"""
+_RESET = """
+SELECT {schema}.hypopg_reset()
+"""
+_PAGE_BYTES = 8192
+_LEAST_ROWS, _LEAST_COST_SHARE = 10_000, 0.3
+
+# the plan made anew for the same values: its root's cost, and EXPLAIN's JSON
+Explain = Callable[[], Awaitable[tuple[float, str]]]
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """What the planner makes of a proposed index.
+
+    ``table`` is "schema.table", ``values`` the plan that was compared (generic, common, rare).
+    ``pages`` of 8 KiB are HypoPG's estimate, which was two thirds too high where it was measured.
+    ``chosen`` when the planner used the index. ``reason`` says why nothing could be tried, and
+    ``remedy`` what would change that.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    definition: str
+    values: str
+    cost_before: float = 0.0
+    cost_after: float = 0.0
+    pages: int = 0
+    chosen: bool = False
+    reason: str = ""
+    remedy: str = ""
+
+    @property
+    def proven(self) -> bool:
+        """Whether the planner used it, to a lower cost."""
+        return not self.reason and self.chosen and self.cost_after < self.cost_before
+
+    @property
+    def saving(self) -> float:
+        """The share of the cost that it saves, 0 to 1; 0 if unproven."""
+        return 1 - self.cost_after / self.cost_before if self.proven else 0.0
+
+
+def proposed(plans: Sequence[Plan], tables: Sequence[Table]) -> Proposal | None:
+    """The index that the costliest scan of the usual plans lacks."""
+    known = {(table.schema, table.name): table for table in tables}
+    scans = [scan for plan in plans if plan.values != "rare" for scan in plan.scans]
+    for scan in sorted(scans, key=lambda scan: (scan.removed is None, -scan.cost_share)):
+        table = known.get((scan.schema, scan.table))
+        if table is None or table.rows < _LEAST_ROWS or scan.cost_share < _LEAST_COST_SHARE:
+            continue
+        if (proposal := propose(scan, table)) is not None:
+            return proposal
+    return None
+
+
+def unproven(proposal: Proposal, reason: str, remedy: str = "") -> Proof:
+    """A proposal that could not be tried."""
+    return Proof(
+        table=f"{proposal.table.schema}.{proposal.table.name}",
+        columns=proposal.columns,
+        definition=f"CREATE INDEX ON {proposal.place} "
+        f"({', '.join(map(quote_identifier, proposal.columns))})",
+        values="",
+        reason=reason,
+        remedy=remedy,
+    )
+
+
+async def prove(
+    db: PostgresConnection, schema: str, proposal: Proposal, before: Plan, explain: Explain
+) -> Proof:
+    """Tries the index on the planner: two statements and a plan. ``schema`` is HypoPG's.
+
+    Nothing is written: the index is known to our session alone, and forgotten in all cases.
+    """
+    proof = unproven(proposal, "")
+    place = quote_identifier(schema)
+    try:
+        try:
+            (made,) = await db.try_fetch(_CREATE.format(schema=place), proof.definition)
+            cost, document = await explain()
+        finally:
+            await db.try_fetch(_RESET.format(schema=place))
+    except Absent as absent:
+        return msgspec.structs.replace(proof, reason=f"HypoPG could not try it: {absent}")
+    return msgspec.structs.replace(
+        proof,
+        values=before.values,
+        cost_before=before.cost,
+        cost_after=cost,
+        pages=-(-made["bytes"] // _PAGE_BYTES),
+        chosen=f'"{made["name"]}"' in document,
+    )

@@ -1,0 +1,31 @@
+"""What a server's refusals mean, by SQLSTATE."""
+
+from backend_doctor.facts import AbsenceKind, Absent
+
+BLIND_CODES = {
+    "42501": "the role may not read it",
+    "42P01": "this server does not have it",
+    "42703": "this server's version does not have it",
+    "42883": "this server's version does not have it",
+    "55P03": "it is locked by another session",
+    "57014": "it took longer than our statement_timeout of 2 s",
+}
+PASSING_CODES = ("55P03", "57014")
+
+
+class NoPlanError(Absent):
+    """The server's answer where it makes no plan: ``code`` (SQLSTATE), ``message``, which may
+    quote a value, and ``position``, a character of the text from 1 on, or None."""
+
+    def __init__(self, code: str, message: str, position: int | None = None) -> None:
+        kind = AbsenceKind.BLIND if code == "42501" else AbsenceKind.FAILED
+        if code == "42501":
+            reason = f"{BLIND_CODES[code]} ({message})"
+        elif code in PASSING_CODES:
+            reason = f"{BLIND_CODES[code]} ({code})"
+        else:
+            # messages outside of class 42 can quote a value
+            said = f"{code} {message}" if code.startswith("42") else f"error {code}"
+            reason = f"the server could not plan it ({said})"
+        super().__init__(reason, kind=kind)
+        self.code, self.message, self.position = code, message, position

@@ -1,0 +1,251 @@
+"""Statements that move too much: rows skipped, rows sorted on disk, rows the client cannot take."""
+
+from collections.abc import Iterable, Iterator
+
+from backend_doctor.backends.postgres.plan_shape import (
+    keeper,
+    memory_needed,
+    most_blocks,
+    returns_its_rows,
+    skipping,
+    streams,
+)
+from backend_doctor.backends.postgres.plan_tree import PlanNode
+from backend_doctor.backends.postgres.slowness import (
+    BLOCK_BYTES,
+    COUNTERS,
+    Limits,
+    Reason,
+    SlowStatement,
+    Tables,
+)
+from backend_doctor.model import Cause, Confidence, Evidence, Remedy, Step, Subject
+
+# notes: 117-147 ms and 7,500 blocks for 20 rows; an OFFSET of 100 stays below 10 a row
+_BLOCKS_A_ROW, _LEAST_BLOCKS = 100.0, 1000.0
+_MANY_SKIPPED = 10_000.0
+# more than this for one sort is no setting to give to many sessions
+_MOST_MEMORY = 512 * 2**20
+
+
+def _order(limit: PlanNode, tables: Tables) -> tuple[str, ...]:
+    """The columns that a Limit's rows come ordered by, as ORDER BY would name them."""
+    for node in limit.walk():
+        if node.sort_key:
+            return node.sort_key
+        if node.index and node.kind != "Bitmap Index Scan":
+            table = tables.get((node.schema, node.table))
+            known = (
+                [one.columns for one in table.indexes if one.name == node.index] if table else []
+            )
+            way = " DESC" if node.backward else ""
+            return tuple(f"{column}{way}" for column in known[0] if column) if known else ()
+    return ()
+
+
+def _skipped(slow: SlowStatement) -> tuple[PlanNode, Confidence] | None:
+    """The Limit that skips many rows. What a call touches is held against the first page's plan,
+    where one could be had, else the plan must be one whose pages cost by their number alone."""
+    for tree in slow.trees("analyzed"):
+        limit = skipping(tree)
+        beneath = limit.children[0].actual_rows if limit else None
+        if limit and beneath and beneath - (limit.actual_rows or 0.0) >= _MANY_SKIPPED:
+            return limit, Confidence.CERTAIN
+    limits = [(tree, skipping(tree)) for tree in slow.trees("generic", "common", "rare")]
+    deep = next((limit for _, limit in limits if limit), None)
+    rows = max(1.0, slow.load.rows_per_call)
+    if deep is None or slow.blocks < max(_LEAST_BLOCKS, _BLOCKS_A_ROW * rows):
+        return None
+    first_page = max((most_blocks(tree) for tree, limit in limits if not limit), default=None)
+    if first_page is None:
+        return (deep, Confidence.LIKELY) if streams(deep.children[0]) else None
+    return (deep, Confidence.LIKELY) if slow.blocks >= 10 * first_page else None
+
+
+def _keyset(order: tuple[str, ...]) -> Remedy:
+    names = [key.removesuffix(" DESC").rsplit(".", 1)[-1] for key in order] or ["id"]
+    backward = bool(order) and order[0].endswith(" DESC")
+    columns = ", ".join(names)
+    by = ", ".join(f"{name} DESC" if backward else name for name in names)
+    last = ", ".join(f"$last_{name.strip(chr(34))}" for name in names)
+    return Remedy(
+        step=Step.CURE,
+        command=f"... WHERE ({columns}) {'<' if backward else '>'} ({last})\n"
+        f"ORDER BY {by} LIMIT $page_size;   -- no OFFSET",
+        effect="keyset pagination: the next page begins behind the last row of the page before, so "
+        f"every page costs what the first does. ({columns}) must be unique together, else add the "
+        "key, and an index must have them in this order",
+        language="text",
+    )
+
+
+def deep_offset(slow: SlowStatement, tables: Tables, limits: Limits) -> Reason | None:
+    """OFFSET reads and throws away all rows before the page."""
+    found = _skipped(slow)
+    if found is None:
+        return None
+    limit, confidence = found
+    order = _order(limit, tables)
+    rows = slow.load.rows_per_call
+    by = f" ordered by {', '.join(order)}" if order else ""
+    evidence = (
+        Evidence(
+            key="blocks_per_call",
+            value=round(slow.blocks),
+            text=f"a call touches {slow.blocks:.0f} blocks of 8 KiB to return {rows:.0f} rows",
+            source=COUNTERS,
+        ),
+        Evidence(
+            key="rows_per_call",
+            value=round(rows, 1),
+            text=f"a call returns {rows:.1f} rows{by}, and skips those before (OFFSET)",
+            source="pg_stat_statements.rows",
+        ),
+    )
+    cap = Remedy(
+        step=Step.STOP,
+        command="Refuse pages beyond the first hundred; nobody turns to them by hand.",
+        effect="ends the costly calls, which are often a crawler's or an export's",
+        language="text",
+    )
+    return Reason(
+        cause=Cause(
+            label="query.deep_offset",
+            confidence=confidence,
+            because="OFFSET reads every row that it skips: a page costs the more, the further back "
+            "it lies",
+        ),
+        summary=f"One statement skips rows by OFFSET: a call touches {slow.blocks:.0f} blocks to "
+        f"return {rows:.0f} rows",
+        evidence=evidence,
+        remedies=(cap, _keyset(order)),
+    )
+
+
+def _enough_memory(slow: SlowStatement, tree: PlanNode, node: PlanNode) -> int:
+    """Mebibytes, a power of two, in which the node's rows fit; what the call wrote tells where
+    the plan's estimate is far too low."""
+    rows = node.rows if node.actual_rows is None else node.actual_rows
+    if node.kind == "Sort" and returns_its_rows(tree):
+        rows = max(rows, slow.load.rows_per_call)
+    needed, written = memory_needed(node, rows), slow.temp_blocks * BLOCK_BYTES
+    needed = needed if needed * 4 >= written else round(2 * written)
+    return 1 << max(0, (max(1, needed) * 5 // 4 - 1) // 2**20).bit_length()
+
+
+def _more_memory(megabytes: int) -> Remedy:
+    if megabytes * 2**20 > _MOST_MEMORY:
+        return Remedy(
+            step=Step.CURE,
+            command="Sort fewer rows: filter, aggregate or page before the sort.",
+            effect=f"in memory it would take about {megabytes} MB for every such call, too much to "
+            "grant",
+            language="text",
+        )
+    return Remedy(
+        step=Step.CURE,
+        command=f"SET LOCAL work_mem = '{megabytes}MB';",
+        effect="in the transaction that sends this statement, right before it: for this call only, "
+        f"about {megabytes} MB a call by estimate. Not for the whole server: every sort of every "
+        "session may take as much",
+    )
+
+
+def sort_spill(slow: SlowStatement, tables: Tables, limits: Limits) -> Reason | None:
+    """A sort or hash does not fit into work_mem, call after call."""
+    least = max(limits.spilled_blocks, 0.1 * slow.blocks)
+    run = [tree for tree in slow.trees("analyzed") if tree.temp_blocks]
+    if not run and slow.temp_blocks < least:
+        return None
+    found = [(tree, node) for tree in run or slow.trees() if (node := keeper(tree)) is not None]
+    if not found:
+        return None
+    tree, node = max(found, key=lambda one: memory_needed(one[1]))
+    written = slow.temp_blocks or float(tree.temp_blocks or 0)
+    megabytes = _enough_memory(slow, tree, node)
+    by = f" by {', '.join(node.sort_key)}" if node.sort_key else ""
+    evidence = (
+        Evidence(
+            key="temp_bytes_per_call",
+            value=round(written * BLOCK_BYTES),
+            text=f"a call writes {written * BLOCK_BYTES / 2**20:.1f} MiB of temporary files",
+            source=COUNTERS if slow.temp_blocks else "EXPLAIN (ANALYZE)",
+        ),
+        Evidence(
+            key="plan_node",
+            value=node.kind,
+            text=f"{node.kind}{by} keeps about {node.rows:.0f} rows of {node.width} bytes",
+            source="EXPLAIN",
+        ),
+    )
+    watch = Remedy(
+        step=Step.PREVENT,
+        command="An index in the order of the sort spares it; log_temp_files = '1MB' shows others.",
+        effect="rows that come in order need no memory, least of all where only some are wanted",
+        language="text",
+    )
+    return Reason(
+        cause=Cause(
+            label="query.sort_spill",
+            confidence=Confidence.CERTAIN,
+            because=f"work_mem is too small for the {node.kind}: each call writes its rows to disk "
+            "and reads them again",
+        ),
+        summary=f"A {node.kind} does not fit into work_mem: one statement writes "
+        f"{written * BLOCK_BYTES / 2**20:.1f} MiB of temporary files a call",
+        evidence=evidence,
+        remedies=(_more_memory(megabytes), watch),
+    )
+
+
+def _writers(slow: SlowStatement) -> Iterator[list[str]]:
+    for look in slow.looks:
+        yield [one.holder for one in look if (one.wait_type, one.wait) == ("Client", "ClientWrite")]
+
+
+def fetch_in_pages(applications: Iterable[str]) -> Remedy:
+    """The client's cure for results that it cannot take at once."""
+    who = ", ".join(sorted(set(applications))) or "the application"
+    return Remedy(
+        step=Step.CURE,
+        command="async with connection.transaction():\n"
+        "    async for row in connection.cursor(statement, prefetch=1000): ...",
+        effect=f"in {who}: takes the result in pages, through a server-side cursor or LIMIT with a "
+        "key; better still, asks only for rows and columns that it uses",
+        language="text",
+    )
+
+
+def result_too_big(slow: SlowStatement, tables: Tables, limits: Limits) -> Reason | None:
+    """The server waits, in both looks, until the client takes its many rows."""
+    first, last = _writers(slow)
+    rows = slow.load.rows_per_call
+    if not first or not last or rows < limits.result_rows:
+        return None
+    evidence = (
+        Evidence(
+            key="rows_per_call",
+            value=round(rows),
+            text=f"a call returns {rows:.0f} rows",
+            source="pg_stat_statements.rows",
+        ),
+        Evidence(
+            key="sessions_waiting_for_client",
+            value=len(last),
+            text=f"{len(last)} sessions of {', '.join(sorted(set(last)))} wait until the client "
+            "reads (ClientWrite), in both looks",
+            source="pg_stat_activity.wait_event",
+        ),
+    )
+    return Reason(
+        cause=Cause(
+            label="query.result_too_big",
+            confidence=Confidence.CERTAIN,
+            because="the server has the rows ready and waits for the client to take them; neither "
+            "an index nor a faster server helps",
+        ),
+        summary=f"The client is slow to take {rows:.0f} rows a call, and the server waits for it",
+        evidence=evidence,
+        remedies=(fetch_in_pages(last),),
+        subjects=tuple(Subject(kind="application", value=name) for name in sorted(set(last))),
+    )

@@ -1,0 +1,346 @@
+"""Plans of real servers, read as an expert reads them; and any JSON, which must not harm."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.conftest import POSTGRES
+
+from backend_doctor.backends.postgres.explained import Plan, read_plan
+from backend_doctor.backends.postgres.plan_shape import (
+    keeper,
+    loops_compared,
+    most_blocks,
+    shape,
+    skipping,
+    streams,
+)
+from backend_doctor.backends.postgres.plan_tree import PlanNode, read_tree
+from backend_doctor.backends.postgres.planned import PlannedStatement
+from backend_doctor.backends.postgres.predicates import conditions, wrapped
+from backend_doctor.backends.postgres.sessions import Session
+from backend_doctor.backends.postgres.slow_findings import reasons, remarks
+from backend_doctor.backends.postgres.slowness import Limits, Reason, SlowStatement
+from backend_doctor.backends.postgres.statements import Load
+from backend_doctor.backends.postgres.tables import Column, Index, Spread, Table
+from backend_doctor.demo.servers import PostgresServer
+
+_MAKE = """
+CREATE TABLE visits (id serial PRIMARY KEY, email varchar(40), day timestamp, state text, n int);
+INSERT INTO visits (email, day, state, n)
+SELECT md5(g::text), timestamp '2020-01-01' + g * interval '1 min',
+       CASE WHEN g % 1000 = 0 THEN 'open' ELSE 'done' END, g % 1000
+  FROM generate_series(1, 50000) AS g;
+CREATE INDEX visits_email_idx ON visits (email);
+CREATE INDEX visits_day_idx ON visits (day);
+CREATE INDEX visits_state_idx ON visits (state);
+CREATE TABLE bounds AS SELECT g AS low, g + 5 AS high FROM generate_series(1, 300) AS g;
+CREATE TABLE parts (id int, at int) PARTITION BY RANGE (at);
+SELECT format('CREATE TABLE part_%s PARTITION OF parts FOR VALUES FROM (%s) TO (%s)', g, g, g + 1)
+  FROM generate_series(1, 5) AS g;
+VACUUM ANALYZE;
+"""
+ASKED = {
+    "page": "SELECT * FROM visits ORDER BY id LIMIT 20",
+    "deep": "SELECT * FROM visits ORDER BY id LIMIT 20 OFFSET 40000",
+    "sorted": "SELECT * FROM visits ORDER BY md5(email)",
+    "lower": "SELECT * FROM visits WHERE lower(email) = 'x'",
+    "date": "SELECT * FROM visits WHERE day::date = '2020-01-05'",
+    "like": "SELECT * FROM visits WHERE email LIKE '%x'",
+    "open": "SELECT * FROM visits WHERE state = 'open'",
+    "done": "SELECT * FROM visits WHERE state = 'done'",
+    "ranges": "SELECT count(*) FROM visits v JOIN bounds b ON v.n BETWEEN b.low AND b.high",
+    "parts": "SELECT * FROM parts WHERE id = 5",
+}
+RUN = "run: "
+ENOUGH = "16MB"
+
+
+async def _explained(server: PostgresServer) -> dict[str, str]:
+    admin = await asyncpg.connect(server.admin_url())
+    try:
+        for statement in _MAKE.split(";\n")[:-1]:
+            for (made,) in [
+                row for row in await admin.fetch(statement) if str(row[0]).startswith("CREATE")
+            ]:
+                await admin.execute(made)
+        await admin.execute("SET work_mem = '128kB'; SET max_parallel_workers_per_gather = 0")
+        found = {}
+        for name, sql in ASKED.items():
+            options = "VERBOSE, FORMAT JSON"
+            found[name] = await admin.fetchval(f"EXPLAIN ({options}) {sql}")
+            run = f"EXPLAIN ({options}, ANALYZE, BUFFERS) {sql}"
+            found[RUN + name] = await admin.fetchval(run)
+        await admin.execute(f"SET work_mem = '{ENOUGH}'")
+        sort = f"EXPLAIN (VERBOSE, FORMAT JSON, ANALYZE) {ASKED['sorted']}"
+        return {**found, "enough": await admin.fetchval(sort)}
+    finally:
+        await admin.close()
+
+
+@pytest.fixture(scope="module", params=[15, 18])
+def documents(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    with PostgresServer(POSTGRES[request.param]()) as running:
+        yield asyncio.run(_explained(running))
+
+
+def visits(**fields: Any) -> Table:
+    def index(name: str, column: str) -> Index:
+        return Index(
+            name=name,
+            method="btree",
+            unique=False,
+            pages=100,
+            valid=True,
+            partial=False,
+            columns=(column,),
+        )
+
+    usual: dict[str, Any] = {
+        "schema": "public",
+        "name": "visits",
+        "rows": 50_000.0,
+        "pages": 640,
+        "writes": 50_000,
+        "partition": False,
+        "columns": (
+            Column("id", "int4", "N"),
+            Column("email", "varchar", "S"),
+            Column("day", "timestamp", "D"),
+            Column("state", "text", "S"),
+            Column("n", "int4", "N"),
+        ),
+        "indexes": (
+            index("visits_pkey", "id"),
+            index("visits_email_idx", "email"),
+            index("visits_day_idx", "day"),
+            index("visits_state_idx", "state"),
+        ),
+        "spread": (Spread(column="email", distinct_values=-1, nulls=0, width=33),),
+    }
+    return Table(**{**usual, **fields})
+
+
+def said(
+    *plans: Plan, rows: int = 0, blocks: int = 0, temp: int = 0, table: Table | None = None,
+    looks: Any = ((), ()), ms: float = 100.0,
+) -> list[Reason]:  # fmt: skip
+    """The reasons of a statement of ten calls, each with these rows, blocks and milliseconds."""
+    load = Load(
+        *("1", "shop", "app", 10, 10 * ms, 10 * rows, 1.0),
+        hit_blocks=10 * blocks,
+        temp_blocks=10 * temp,
+    )
+    planned = PlannedStatement(query_id="1", database="shop", role="app", plans=plans)
+    known = table or visits()
+    tables = {(known.schema, known.name): known}
+    return reasons(SlowStatement(load, 1.0, planned, looks), tables, Limits())
+
+
+def labels(found: list[Reason]) -> list[str]:
+    return [reason.cause.label for reason in found]
+
+
+def commands(reason: Reason) -> str:
+    return "\n".join(remedy.command for remedy in reason.remedies)
+
+
+def test_a_tree_holds_what_explain_said_and_no_literal(documents: dict[str, str]) -> None:
+    tree = read_tree(documents["lower"])
+    (scan,) = tree.walk()
+    assert (scan.kind, scan.schema, scan.table, scan.alias) == (
+        *("Seq Scan", "public", "visits"),
+        "visits",
+    )
+    assert scan.filter == "(lower((visits.email)::text) = ?::text)"
+    assert (scan.actual_rows, scan.loops, scan.own_cost) == (None, 1.0, scan.total_cost)
+    run = read_tree(documents[RUN + "lower"])
+    assert (run.actual_rows, run.removed) == (0, 50_000)
+    assert (run.hit_blocks or 0) + (run.read_blocks or 0) > 100
+    assert run.milliseconds is not None
+    sort = read_tree(documents[RUN + "sorted"])
+    assert sort.sort_on_disk
+    assert (sort.sort_space_kb or 0) > 1000
+    assert (sort.temp_blocks or 0) > 100
+    assert 0 < sort.own_cost < sort.total_cost
+    join = read_tree(documents["ranges"]).children[0]
+    assert (join.kind, join.join) == ("Nested Loop", "Inner")
+    assert "b.low" in join.condition
+
+
+def test_shapes_are_told_from_the_tree(documents: dict[str, str]) -> None:
+    trees = {name: read_tree(text) for name, text in documents.items()}
+    deep = skipping(trees["deep"])
+    assert deep is not None
+    assert streams(deep.children[0])
+    assert skipping(trees["page"]) is None
+    assert most_blocks(trees["page"]) < 100 < most_blocks(trees["deep"])
+    node = keeper(trees["sorted"])
+    assert node is not None
+    assert (node.kind, node.sort_key) == ("Sort", ("(md5((visits.email)::text))",))
+    assert keeper(trees["lower"]) is None
+    compared = loops_compared(trees["ranges"])
+    assert compared is not None
+    assert compared[1] == pytest.approx(50_000 * 300, rel=0.05)
+    assert shape(trees["open"]) != shape(trees["done"])
+    assert any("reads 5 partitions" in text for text in remarks(trees["parts"]))
+
+
+def test_a_page_far_back(documents: dict[str, str]) -> None:
+    deep, first = read_plan(documents["deep"], "generic"), read_plan(documents["page"], "common")
+    for plans in ((deep,), (deep, first)):
+        (reason,) = said(*plans, rows=20, blocks=7000)
+        assert reason.cause.label == "query.deep_offset"
+        assert "WHERE (id) > ($last_id)" in commands(reason)
+        assert "CREATE INDEX" not in commands(reason)
+    assert said(deep, first, rows=20, blocks=300) == []
+    assert said(deep, first, rows=2000, blocks=7000) == []
+    assert said(first, rows=20, blocks=7000) == []
+
+
+def test_a_sort_that_spills_call_after_call(documents: dict[str, str]) -> None:
+    plan = read_plan(documents["sorted"], "generic")
+    (reason,) = said(plan, rows=50_000, blocks=640, temp=600)
+    assert (reason.cause.label, reason.cause.confidence) == ("query.sort_spill", "certain")
+    assert f"SET LOCAL work_mem = '{ENOUGH}';" in commands(reason)
+    assert not read_tree(documents["enough"]).sort_on_disk
+    assert said(plan, rows=50_000, blocks=640) == []
+    assert said(plan, rows=50_000, blocks=640, temp=10) == []
+    assert said(read_plan(documents["lower"], "generic"), rows=50_000, temp=600) == []
+    assert labels(said(read_plan(documents[RUN + "sorted"], "analyzed"), rows=50_000)) == [
+        "query.sort_spill"
+    ]
+
+
+def test_a_wrapped_column_passes_its_index_by(documents: dict[str, str]) -> None:
+    lower = read_plan(documents["lower"], "generic")
+    (reason,) = said(lower, rows=1, blocks=640)
+    assert (reason.cause.label, reason.cause.confidence) == ("query.non_sargable", "certain")
+    assert 'ON "public"."visits" (lower("email"));' in commands(reason)
+    (reason,) = said(read_plan(documents["date"], "generic"), rows=100, blocks=640)
+    assert '"day" >= $from AND "day" < $until' in commands(reason)
+    (reason,) = said(read_plan(documents["like"], "generic"), rows=1, blocks=640)
+    assert "gin_trgm_ops" in commands(reason)
+    # the calls read little: another plan is used than the one that we could get
+    assert said(lower, rows=1, blocks=5) == []
+    assert said(lower, rows=30_000, blocks=640) == []
+    assert said(lower, rows=1, blocks=640, table=visits(indexes=())) == []
+
+
+def test_old_statistics_mislead_the_planner(documents: dict[str, str]) -> None:
+    few = read_plan(documents["open"], "generic")
+    changed = visits(changed=30_000)
+    (reason,) = said(few, rows=30_000, blocks=30_000, table=changed)
+    assert reason.cause.label == "stats.stale"
+    assert 'ANALYZE "public"."visits";' in commands(reason)
+    assert "table public.visits" in map(str, reason.subjects)
+    assert said(few, rows=50, blocks=60, table=changed) == []
+    assert "stats.stale" not in labels(said(few, rows=30_000, blocks=30_000))
+
+
+def test_rows_compared_pair_by_pair(documents: dict[str, str]) -> None:
+    plan = read_plan(documents["ranges"], "generic")
+    (reason,) = said(plan, rows=1, blocks=650, ms=2000.0)
+    assert reason.cause.label == "query.nested_loop_explosion"
+    assert said(plan, rows=1, blocks=650, ms=20.0) == []
+    run = said(read_plan(documents[RUN + "ranges"], "analyzed"), rows=1, ms=2000.0)
+    assert run[0].cause.confidence == "certain"
+
+
+def test_one_plan_for_all_values(documents: dict[str, str]) -> None:
+    plans = (
+        read_plan(documents["done"], "generic"),
+        read_plan(documents["done"], "common"),
+        read_plan(documents["open"], "rare"),
+    )
+    (reason,) = said(*plans, rows=50, blocks=1600)
+    assert reason.cause.label == "plan.parameter_sensitive"
+    assert said(*plans, rows=49_950, blocks=1600) == []
+    assert said(*plans, rows=50, blocks=60) == []
+
+
+def test_a_client_that_does_not_read() -> None:
+    writing = Session(pid=7, wait_type="Client", wait="ClientWrite", application="export")
+    (reason,) = said(rows=200_000, looks=((writing,), (writing,)))
+    assert reason.cause.label == "query.result_too_big"
+    assert "cursor" in commands(reason)
+    assert said(rows=200_000, looks=((), (writing,))) == []
+    assert said(rows=20, looks=((writing,), (writing,))) == []
+
+
+@pytest.mark.parametrize(
+    ("condition", "kind", "column"),
+    [
+        ("((o.at)::date = $1)", "cast", "at"),
+        ("($1 = lower((o.name)::text))", "function", "name"),
+        ("(EXTRACT(year FROM o.at) = $1)", "function", "at"),
+        ('((o."Odd one" + 1) > $2)', "arithmetic", "Odd one"),
+        ("((o.name)::text ~~ $1)", "pattern", "name"),
+        ("(o.name = $1)", "", ""),
+        ("(o.name <> lower($1))", "", ""),
+        ("(lower(o.name) = lower(o.other))", "", ""),
+        ("((o.a + o.b) = $1)", "", ""),
+    ],
+)
+def test_expressions_around_a_column(condition: str, kind: str, column: str) -> None:
+    (part,) = conditions(condition)
+    found = wrapped(part, "o")
+    assert (found.kind, found.column) == (kind, column) if found else not kind
+
+
+@given(st.text(alphabet="ob.(),:= ~<>'\"$1+lower", max_size=40))
+def test_any_condition_is_read(text: str) -> None:
+    found = wrapped(text, "o")
+    assert found is None or found.kind in ("pattern", "cast", "function", "arithmetic")
+
+
+_KEYS = st.sampled_from(
+    ["Node Type", "Plan Rows", "Plans", "Total Cost", "Sort Key", "Filter", "Actual Rows", "Alias"]
+)
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(_KEYS | st.just("Plan"), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+_NODES = st.recursive(
+    st.fixed_dictionaries({"Node Type": st.text(max_size=8)}),
+    lambda inner: st.fixed_dictionaries(
+        {"Node Type": st.just("Nested Loop"), "Plans": st.lists(inner, max_size=3)},
+        optional={"Plan Rows": st.floats(0, 1e9), "Total Cost": st.floats(0, 1e9)},
+    ),
+    max_leaves=8,
+)
+
+
+@given(_JSON | st.lists(st.fixed_dictionaries({"Plan": _JSON | _NODES}), max_size=2))
+def test_any_json_is_a_plan_or_none(value: Any) -> None:
+    text = msgspec.json.encode(value).decode()
+    for reader in (read_tree, lambda document: read_plan(document, "generic")):
+        try:
+            reader(text)
+        except ValueError:
+            continue
+
+
+@given(_NODES)
+def test_any_tree_has_a_shape(node: dict[str, Any]) -> None:
+    tree = read_tree(msgspec.json.encode([{"Plan": node}]).decode())
+    assert isinstance(tree, PlanNode)
+    assert msgspec.json.decode(msgspec.json.encode(tree), type=PlanNode) == tree
+    assert most_blocks(tree) >= 0
+    assert len(list(tree.walk())) >= 1
+    skipping(tree), keeper(tree), loops_compared(tree), shape(tree), list(remarks(tree))
+
+
+def test_a_plan_without_end_is_refused() -> None:
+    deep = '{"Node Type": "Result", "Plans": [' * 5000 + '{"Node Type": "Result"}' + "]}" * 5000
+    for text in ("", "[]", "[1]", '[{"Plan": {}}]', '[{"Plan": ' + deep + "}]"):
+        with pytest.raises(ValueError, match="plan"):
+            read_tree(text)
