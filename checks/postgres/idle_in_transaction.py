@@ -1,4 +1,3 @@
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -6,8 +5,10 @@ from backend_doctor import (
     SEEN_BY_CLIENTS,
     Cause,
     Confidence,
+    Each,
     Evidence,
     Finding,
+    Fleet,
     Instance,
     Looks,
     Measure,
@@ -17,8 +18,12 @@ from backend_doctor import (
     Step,
     Subject,
     check,
+    fleet_of,
 )
-from backend_doctor.backends.postgres.fleet import Fleet, fleet_of
+from backend_doctor.backends.http.answers import HealthAnswers
+from backend_doctor.backends.http.standstill import LONGEST_WAIT, began_together
+from backend_doctor.backends.pgbouncer.sockets import Clients, Servers
+from backend_doctor.backends.pgbouncer.through import held_through
 from backend_doctor.backends.postgres.remedies import (
     end_sessions,
     limit_idle_transactions,
@@ -26,22 +31,32 @@ from backend_doctor.backends.postgres.remedies import (
 )
 from backend_doctor.backends.postgres.sessions import Session, Sessions
 from backend_doctor.backends.postgres.slots import Slots
+from backend_doctor.backends.postgres.transactions import family, held_while_turning, is_backup
 
-_EXEMPT = frozenset({"pg_dump", "pg_basebackup"})
 _EXPLAINS = (
     "pool.server_full",
     "pool.blocked_sessions",
     "lock.idle_holder",
     "lock.ddl_queue",
     "lock.hot_row",
+    "lock.advisory",
     "reach.full",
+    "tx.long_running",
+    "bloat.vacuum_blocked_by_xmin",
     *SEEN_BY_CLIENTS,
+)
+_MAY_WAIT = (
+    "all of them began to idle at one moment, less than a pool's usual wait ago: requests that "
+    "wait for a second connection look so too (runbook postgres.nested_acquire); look again with "
+    "--window 35: what is leaked is still there then"
 )
 
 
 def _stuck(sessions: Looks[Sessions], idle_seconds: float) -> list[list[Session]]:
     """Sessions that idled in one transaction from look to look, by application and role."""
     before = sessions.first.by_pid()
+    # one that waits for something outside the database is slow, not forgotten
+    turning = {s.pid for group in held_while_turning(sessions) for s in group.stayed}
     groups: dict[tuple[str, str], list[Session]] = defaultdict(list)
     for session in sessions.last.clients:
         earlier = before.get(session.pid)
@@ -51,15 +66,11 @@ def _stuck(sessions: Looks[Sessions], idle_seconds: float) -> list[list[Session]
             and age >= idle_seconds
             and earlier is not None
             and session.same_stay(earlier)
-            and session.application not in _EXEMPT
+            and not is_backup(session.application)
+            and session.pid not in turning
         ):
-            groups[_family(session), session.user].append(session)
+            groups[family(session), session.user].append(session)
     return sorted(groups.values(), key=len, reverse=True)
-
-
-def _family(session: Session) -> str:
-    """The application without the number that tells its processes apart (web-1, web-2)."""
-    return re.sub(r"[-_:#/ ]*\d+$", "", session.application) or session.holder
 
 
 def _holders(group: Sequence[Session]) -> list[str]:
@@ -80,6 +91,15 @@ def _waiters(group: Sequence[Session], sessions: Sessions) -> int:
         reached = len(found)
         found |= {s.pid for s in sessions.sessions if found.intersection(s.blocked_by)}
     return reached - len(group)
+
+
+def _may_wait(group: Sequence[Session], faces: Each[HealthAnswers]) -> bool:
+    """Whether they may be requests that wait for one more connection of their own pool: they
+    began together, within its longest wait, and requests get no connection."""
+    answers = [seen for seen in faces.values() if isinstance(seen, HealthAnswers)]
+    starved = any(sample.starved for seen in answers for sample in seen.samples)
+    young = all(s.state_age is not None and s.state_age <= LONGEST_WAIT for s in group)
+    return starved and young and began_together(group)
 
 
 def _evidence(
@@ -153,6 +173,9 @@ def idle_in_transaction(
     now: Sessions,
     looks: Looks[Sessions] | None,
     slots: Slots,
+    clients: Each[Clients],
+    servers: Each[Servers],
+    faces: Each[HealthAnswers],
     service: Service,
     instance: Instance,
     *,
@@ -187,14 +210,18 @@ def idle_in_transaction(
         critical = fills or waiters or full or oldest >= critical_seconds
         holder = _names(group)
         what = "1 session" if count == 1 else f"{count} sessions"
+        waits = _may_wait(group, faces)
         behind = f"; {waiters} sessions wait for their locks" if waiters else ""
         yield Finding(
             status=Status.CRITICAL if critical else Status.WARNING,
             summary=f"{what} of {holder} idle in an open transaction; {slots.text}{behind}.",
-            evidence=tuple(_evidence(group, sessions, slots, fleet, waiters)),
+            evidence=(
+                *_evidence(group, sessions, slots, fleet, waiters),
+                *held_through(group, clients, servers),
+            ),
             cause=Cause(
                 label="leak.idle_in_transaction",
-                confidence=Confidence.LIKELY,
+                confidence=Confidence.POSSIBLE if waits else Confidence.LIKELY,
                 because=f"{holder} opens transactions and neither ends them nor returns the "
                 "connections: "
                 + ("none of these sessions moved between the looks" if looks else "all are old"),
@@ -207,6 +234,7 @@ def idle_in_transaction(
                 *((Subject(kind="login", value=instance.address),) if slots.refused else ()),
             ),
             measures=(measure,) if leaks == 1 else (),
+            notes=(_MAY_WAIT,) if waits else (),
         )
     if not leaks:
         summary = f"{idle} sessions idle in a transaction, none of them stuck."
