@@ -1,0 +1,195 @@
+from collections.abc import Iterator
+
+import msgspec
+
+from backend_doctor import (
+    Absent,
+    Cause,
+    Confidence,
+    Evidence,
+    Finding,
+    Measure,
+    Remedy,
+    Status,
+    Step,
+    Subject,
+    check,
+)
+from backend_doctor.backends.postgres.sequences import Sequence, Sequences
+from backend_doctor.backends.sql import quote_identifier
+
+_SHOWN, _REPAIRED = 10, 3
+_TYPES = {2: "smallint", 4: "integer", 8: "bigint"}
+
+
+def _binding(one: Sequence) -> str:
+    """What sets the limit."""
+    bound = one.maximum if one.increment > 0 else one.minimum
+    if one.limit != bound:
+        return f"the type {_TYPES[one.column_bytes]} of its column {one.feeds}"
+    return "its own maximum" if one.increment > 0 else "its own minimum"
+
+
+def _evidence(one: Sequence) -> Iterator[Evidence]:
+    feeds = f", which feeds {one.feeds}," if one.feeds else ""
+    yield Evidence(
+        key="sequence",
+        value=one.text,
+        text=f"{one.text}{feeds} is at {one.last} of {one.limit}, set by {_binding(one)}",
+        source="pg_sequences, pg_attribute",
+    )
+    yield Evidence(
+        key="sequence_used_share",
+        value=round(one.used, 4),
+        text=f"{one.used:.1%} of its values are gone",
+        source="pg_sequences.last_value",
+    )
+    yield Evidence(
+        key="values_left",
+        value=one.left,
+        text=f"{one.left} values are left",
+        source="pg_sequences.last_value",
+    )
+
+
+def _widen_column(one: Sequence) -> str:
+    column, table = quote_identifier(one.column), one.table_place
+    lines = [
+        f"ALTER TABLE {table} ALTER COLUMN {column} TYPE bigint;",
+        "-- and so every column of other tables that refers to it",
+    ]
+    if one.sequence_bytes < 8 and not one.identity:
+        lines.insert(0, _widen_sequence(one))
+    return "\n".join(lines)
+
+
+def _widen_sequence(one: Sequence) -> str:
+    far = "NO MAXVALUE" if one.increment > 0 else "NO MINVALUE"
+    kind = " AS bigint" if one.sequence_bytes < 8 else ""
+    return f"ALTER SEQUENCE {one.place}{kind} {far};"
+
+
+def _cure(one: Sequence) -> Remedy:
+    if one.column_bytes < 8:
+        return Remedy(
+            step=Step.CURE,
+            command=_widen_column(one),
+            effect=f"rewrites {one.table} and its indexes under a lock that keeps readers out "
+            "until it is done: only while the application is stopped, with room for a second copy. "
+            "For a large table in use instead: add a bigint column, have a trigger fill it, copy "
+            "the old rows in batches, build its unique index concurrently, then exchange the two "
+            "columns in one short transaction with lock_timeout. Does the application hold the id "
+            "in 32 bits anywhere?",
+            changes_state=True,
+        )
+    return Remedy(
+        step=Step.CURE,
+        command=f"SET lock_timeout = '2s';\n{_widen_sequence(one)}",
+        effect="raises the limit at once and rewrites nothing; first find out whether the limit "
+        "was set on purpose (a document number of fixed length)",
+        changes_state=True,
+    )
+
+
+def _negative(one: Sequence) -> Remedy | None:
+    """The other half of the numbers, until the column is wider."""
+    low = -(2 ** (8 * min(one.column_bytes, one.sequence_bytes) - 1))
+    if one.increment <= 0 or one.column_bytes > 4 or one.minimum < 0:
+        return None
+    return Remedy(
+        step=Step.STOP,
+        command=f"SET lock_timeout = '2s';\n"
+        f"ALTER SEQUENCE {one.place} MINVALUE {low} MAXVALUE -1 RESTART WITH {low};",
+        effect=f"gains {-low} values within a moment, all below zero: only if neither the "
+        "application, nor an export, nor an ORDER BY on the id expects them to be positive",
+        changes_state=True,
+    )
+
+
+def _finding(one: Sequence, *, critical: float) -> Finding:
+    end = "runs out" if one.left else "has run out: inserts fail"
+    grave = one.used >= critical
+    negative = _negative(one) if grave else None
+    look = Remedy(
+        step=Step.CONFIRM,
+        command=f"SELECT last_value, is_called FROM {one.place};",
+        effect="look twice, an hour apart: the difference says how long the rest will last",
+    )
+    return Finding(
+        status=Status.CRITICAL if grave else Status.WARNING,
+        summary=f"The sequence {one.text} {end}: {one.used:.1%} used, {one.left} values left.",
+        evidence=tuple(_evidence(one)),
+        cause=Cause(
+            label="sequence.exhausted",
+            confidence=Confidence.CERTAIN,
+            because=f"{_binding(one)} ends at {one.limit}, and it is at {one.last}",
+        ),
+        remedies=(*((negative,) if negative else ()), look, _cure(one)),
+        subjects=(
+            (Subject(kind="table", value=f"{one.table_schema}.{one.table}"),) if one.table else ()
+        ),
+    )
+
+
+def _notes(found: Sequences) -> Iterator[str]:
+    hidden = [one for one in found.sequences if not one.readable]
+    locked = [one for one in found.sequences if one.locked and one.readable]
+    if hidden:
+        yield (
+            f"role {found.role} cannot see how far {len(hidden)} sequences are; "
+            f"GRANT pg_read_all_data TO {quote_identifier(found.role)};"
+        )
+    if locked:
+        names = ", ".join(one.text for one in locked[:_SHOWN])
+        yield f"not looked at, since another session alters or locks them: {names}"
+    if found.candidates + found.passed_over > len(found.sequences):
+        yield (
+            f"of {found.candidates + found.passed_over} sequences the {len(found.sequences)} were "
+            "read whose tables are fullest: each costs the server a lock"
+        )
+
+
+@check
+def sequences(
+    found: Sequences, *, warning: float = 0.80, critical: float = 0.95
+) -> Iterator[Finding]:
+    """A sequence, or the integer column that it feeds, runs out of values.
+
+    The limit is the narrower of the sequence's maximum and the column's type; sequences that
+    begin again by themselves (CYCLE) do not count. ``warning`` and ``critical`` are shares of
+    the values.
+    """
+    known = [one for one in found.sequences if one.readable and not one.locked]
+    used = [one for one in known if one.last is not None]
+    near = sorted((one for one in used if one.used >= warning), key=lambda one: -one.used)
+    notes = tuple(_notes(found))
+    measure = Measure(
+        name="fullest_sequence_share",
+        value=round(max((one.used for one in used), default=0.0), 4),
+        warning=warning,
+        critical=critical,
+        maximum=1,
+    )
+    hidden = sum(not one.readable for one in found.sequences)
+    if not near and hidden:
+        raise Absent(
+            f"role {found.role} cannot see how far {hidden} of {found.candidates} sequences are",
+            remedy=f"GRANT pg_read_all_data TO {quote_identifier(found.role)};"
+            "   -- or SELECT on the sequences",
+        )
+    if not near:
+        summary = (
+            f"The fullest of {found.candidates} sequences that can run out is {measure.value:.0%} "
+            "used."
+            if found.candidates
+            else "No sequence can run out in practice."
+        )
+        yield Finding(status=Status.OK, summary=summary, notes=notes, measures=(measure,))
+        return
+    if len(near) > _SHOWN:
+        notes = (*notes, f"{len(near) - _SHOWN} more sequences are as full")
+    for number, one in enumerate(near[:_SHOWN]):
+        finding = _finding(one, critical=critical)
+        if number == 0:
+            finding = msgspec.structs.replace(finding, notes=notes, measures=(measure,))
+        yield finding
