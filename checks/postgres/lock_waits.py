@@ -21,17 +21,25 @@ from backend_doctor.backends.postgres.locks import Jam, jams
 from backend_doctor.backends.postgres.remedies import (
     cancel_statement,
     end_sessions,
+    free_advisory_locks,
     give_way_to_others,
     lock_tree,
 )
 from backend_doctor.backends.postgres.sessions import Session, Sessions
 
 _SOURCE = "pg_stat_activity, pg_locks, pg_blocking_pids"
+_UNTIL = {
+    "session": "it is held by the session: only pg_advisory_unlock there, or its end, frees it",
+    "transaction": "it is held by the transaction, and freed at its end",
+    "either": "the end of its transaction frees it, unless pg_advisory_lock took it: then the "
+    "session keeps it",
+}
 _EXPLAINS = (
     "pool.blocked_sessions",
     "pool.server_full",
     "query.pileup",
     "reach.full",
+    "tx.long_running",
     *SEEN_BY_CLIENTS,
 )
 
@@ -48,9 +56,12 @@ def _hot_row(sessions: Looks[Sessions], least: int) -> Jam | None:
     """A queue for one row whose head changes; the longer of both looks, since one alone may
     catch the moment between two turns."""
     found: list[Jam] = []
+    tables: dict[str, str] = {}
     for seen, other in ((sessions.last, sessions.first), (sessions.first, sessions.last)):
         for jam in jams(seen):
             queue = jam.row_queue
+            if queue and jam.row_table:
+                tables[queue[0].statement] = jam.row_table
             if len(queue) < least or not _turns_over(jam, other):
                 continue
             statement = queue[0].statement
@@ -59,7 +70,11 @@ def _hot_row(sessions: Looks[Sessions], least: int) -> Jam | None:
                 # between two turns the waiters hold no place in the lock table for a moment
                 turning = _between_turns(seen, queue[0], jam)
                 found.append(replace(jam, waiters=(*jam.waiters, *turning)))
-    return max(found, key=lambda jam: len(jam.waiters), default=None)
+    longest = max(found, key=lambda jam: len(jam.waiters), default=None)
+    if longest is None:
+        return None
+    # a look that falls between two turns finds nobody's place in the lock table
+    return replace(longest, table=tables.get(longest.row_queue[0].statement, ""))
 
 
 def _between_turns(seen: Sessions, waiter: Session, jam: Jam) -> list[Session]:
@@ -74,6 +89,20 @@ def _between_turns(seen: Sessions, waiter: Session, jam: Jam) -> list[Session]:
     ]
 
 
+def _key(jam: Jam) -> str:
+    lock = jam.advisory[0].lock
+    return lock.advisory if lock else ""
+
+
+def _advisory(jam: Jam) -> Iterator[Evidence]:
+    lock = jam.advisory[0].lock
+    key = "/".join((lock.key or "").split("/")[:2]) if lock else ""
+    text = f"{len(jam.advisory)} of them want its advisory lock {_key(jam)} (classid/objid {key})"
+    yield Evidence(key="advisory_key", value=key, text=text, source="pg_locks")
+    level = jam.advisory_level
+    yield Evidence(key="advisory_level", value=level, text=_UNTIL[level], source=_SOURCE)
+
+
 def _cause(jam: Jam) -> Cause:
     """What kind of jam it is that has stood still."""
     doing = jam.head.state if jam.head else "a prepared transaction"
@@ -81,7 +110,13 @@ def _cause(jam: Jam) -> Cause:
         "lock.long_transaction",
         f"pid {jam.head_pid} works in one transaction and keeps its locks until the end",
     )
-    if jam.ddl is not None:
+    if jam.advisory:
+        label, because = (
+            "lock.advisory",
+            f"pid {jam.head_pid} ({doing}) took the application's own lock {_key(jam)} and keeps "
+            f"it; {_UNTIL[jam.advisory_level]}",
+        )
+    elif jam.ddl is not None:
         label, because = (
             "lock.ddl_queue",
             f"pid {jam.head_pid} ({doing}) keeps its lock, the schema change of pid "
@@ -114,6 +149,8 @@ def _evidence(jam: Jam) -> Iterator[Evidence]:
     if jam.ddl is not None:
         text = f"pid {jam.ddl.pid} wants to change the schema: {' '.join(jam.ddl.query.split())}"
         yield Evidence(key="waiting_ddl_pid", value=jam.ddl.pid, text=text, source=_SOURCE)
+    elif jam.advisory:
+        yield from _advisory(jam)
     elif jam.row_queue:
         oldest = max(waiter.transaction_age or 0.0 for waiter in jam.row_queue)
         text = (
@@ -153,12 +190,15 @@ def _remedies(jam: Jam, label: str, taken_at: str) -> Iterator[Remedy]:
         yield end_sessions([jam.head], taken_at, effect=effect)
     if label == "lock.ddl_queue":
         yield give_way_to_others()
+    if label == "lock.advisory":
+        yield free_advisory_locks()
 
 
 def _finding(jam: Jam, cause: Cause, status: Status, taken_at: str) -> Finding:
     count, head = len(jam.waiters), jam.head
     who = f"pid {jam.head_pid}{f' of {head.holder}' if head else ''}"
     where = f" for a row of {jam.row_table}" if jam.row_table else ""
+    where = f" for advisory lock {_key(jam)}" if jam.advisory else where
     waits = "1 session waits" if count == 1 else f"{count} sessions wait"
     return Finding(
         status=status,
@@ -182,6 +222,13 @@ def _finding(jam: Jam, cause: Cause, status: Status, taken_at: str) -> Finding:
     )
 
 
+def _standby(jam: Jam) -> str:
+    return (
+        f"{len(jam.waiters)} of {jam.waiters[0].holder} wait for advisory lock {_key(jam)}, which "
+        f"pid {jam.head_pid} of the same application holds: a leader and its standbys look so"
+    )
+
+
 @check
 def lock_waits(
     now: Sessions,
@@ -191,20 +238,24 @@ def lock_waits(
     critical_seconds: float = 30.0,
     critical_waiters: int = 5,
     hot_row_waiters: int = 3,
+    advisory_waiters: int = 3,
 ) -> Iterator[Finding]:
     """Sessions wait for locks: names the head blocker, not those who merely wait in line.
 
     Judged from waits that last ``warning_seconds``, and from a row for which
     ``hot_row_waiters`` queue while its holder changes, which takes two looks to see. Critical
-    from ``critical_seconds`` or ``critical_waiters`` on.
+    from ``critical_seconds`` or ``critical_waiters`` on. Up to ``advisory_waiters`` that wait
+    for an advisory lock of their own application may be standbys of a leader.
     """
     sessions = looks or Looks(now, now, 0.0)
 
     def status(jam: Jam) -> Status:
-        worst = jam.longest >= critical_seconds or len(jam.waiters) >= critical_waiters
-        return Status.CRITICAL if worst else Status.WARNING
+        # who waits for an advisory lock may mean to
+        long = jam.longest >= critical_seconds and not jam.advisory
+        return Status.CRITICAL if long or len(jam.waiters) >= critical_waiters else Status.WARNING
 
-    found = []
+    found: list[Finding] = []
+    notes: list[str] = []
     hot = _hot_row(sessions, hot_row_waiters)
     if hot is not None:
         because = (
@@ -215,12 +266,14 @@ def lock_waits(
         found.append(_finding(hot, cause, status(hot), sessions.last.taken_at))
     for jam in jams(sessions.last):
         stands = jam.ddl is not None or not (hot and _turns_over(jam, sessions.first))
-        if jam.longest >= warning_seconds and stands:
+        if jam.advisory and jam.own_kind and len(jam.waiters) < advisory_waiters:
+            notes.append(_standby(jam))
+        elif jam.longest >= warning_seconds and stands:
             found.append(_finding(jam, _cause(jam), status(jam), sessions.last.taken_at))
     waiting = sum(bool(session.blocked_by) for session in sessions.last.sessions)
     measure = Measure(name="sessions_waiting_for_locks", value=waiting)
     if not found:
         summary = f"{waiting} sessions wait for a lock, none for long."
         found = [Finding(status=Status.OK, summary=summary)]
-    yield msgspec.structs.replace(found[0], measures=(measure,))
+    yield msgspec.structs.replace(found[0], measures=(measure,), notes=tuple(notes))
     yield from found[1:]

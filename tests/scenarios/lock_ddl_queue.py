@@ -30,10 +30,10 @@ class LockDdlQueue(PostgresFault):
     async def _start(self, place: PostgresPlace, altered: str) -> None:
         names = place.names
         report = await place.connect(names.jobs[0])
-        place.run(_read_slowly(report, names.table))
+        place.run(read_slowly(report, names.table))
         await asyncio.sleep(place.random.uniform(0.5, 1.0))
         migration = await place.connect(names.jobs[1])
-        place.run(_alter(migration, altered))
+        place.run(alter(migration, altered))
         await asyncio.sleep(place.random.uniform(0.3, 0.8))
         for _ in range(_readers(place)):
             place.run(browse(place, names.application, names.table, 0.05))
@@ -51,11 +51,13 @@ class LockDdlQueue(PostgresFault):
         )
 
 
-async def _read_slowly(connection: Session, table: str) -> None:
+async def read_slowly(connection: Session, table: str) -> None:
+    """One SELECT that takes minutes."""
     await connection.execute(f"SELECT id, label, pg_sleep(0.05) FROM {table}", timeout=600)
 
 
-async def _alter(connection: Session, table: str) -> None:
+async def alter(connection: Session, table: str) -> None:
+    """Adds one column after the other."""
     number = 0
     while True:
         number += 1

@@ -1,15 +1,23 @@
 """Who waits for whom: head blockers at the root, waiters beneath."""
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from backend_doctor.backends.postgres.sessions import Session, Sessions
+from backend_doctor.backends.postgres.sessions import LockWait, Session, Sessions
+from backend_doctor.text import shorten
 
 # table lock modes that DDL takes and ordinary reads or writes queue behind (PostgreSQL 13.3.1)
 _DDL_MODES = frozenset({"AccessExclusiveLock", "ExclusiveLock", "ShareRowExclusiveLock"})
 # a row is waited for through its last writer's transaction, or through its tuple lock
 _ROW_WAITS = frozenset({"transactionid", "tuple"})
+# of the tree's lines: a report of 80 columns adds its own margin
+_WIDTH = 68
+_MOST_GROUPS = 8
+_ADVISORY_CALL = re.compile(r"pg_(?:try_)?advisory_(xact_)?lock", re.IGNORECASE)
+# what an application calls itself, without the number of its process
+_NUMBER = re.compile(r"[-_:#/ ]*\d+$")
 
 
 def waited(session: Session) -> float:
@@ -21,12 +29,14 @@ def waited(session: Session) -> float:
 class Jam:
     """One head blocker and all who wait behind it, longest wait first.
 
-    ``head`` is None for a prepared transaction, whose ``head_pid`` is 0.
+    ``head`` is None for a prepared transaction, whose ``head_pid`` is 0. ``table`` is the one
+    whose row is waited for where another look told it.
     """
 
     head_pid: int
     head: Session | None
     waiters: tuple[Session, ...]
+    table: str = ""
 
     @property
     def longest(self) -> float:
@@ -55,7 +65,7 @@ class Jam:
     @property
     def row_table(self) -> str:
         """The table whose row is waited for, where a tuple lock tells it; else ""."""
-        return next((w.lock.row[0] for w in self.waiters if w.lock and w.lock.row), "")
+        return next((w.lock.row[0] for w in self.waiters if w.lock and w.lock.row), self.table)
 
     @property
     def table_is_held(self) -> bool:
@@ -67,21 +77,89 @@ class Jam:
             for waiter in self.waiters
         )
 
+    @property
+    def advisory(self) -> tuple[Session, ...]:
+        """Those who wait for advisory locks of the head itself; nobody if most want others."""
+        direct = [waiter for waiter in self.waiters if self.head_pid in waiter.blocked_by]
+        wanting = [one for one in direct if one.lock and one.lock.type == "advisory"]
+        return tuple(wanting) if 2 * len(wanting) > len(direct) else ()
+
+    @property
+    def own_kind(self) -> bool:
+        """Whether all who wait belong to the head's own application."""
+        names = {_NUMBER.sub("", one.holder) for one in self.waiters}
+        return self.head is not None and names == {_NUMBER.sub("", self.head.holder)}
+
+    @property
+    def advisory_level(self) -> str:
+        """What ends the head's advisory lock: its ``session``, its ``transaction``, or
+        ``either`` where this cannot be seen."""
+        if self.head is None:
+            return "transaction"
+        if self.head.state == "idle":
+            return "session"
+        called = _ADVISORY_CALL.search(self.head.query)
+        if called is None:
+            return "either"
+        return "transaction" if called.group(1) else "session"
+
     def lines(self) -> list[str]:
-        """The tree in short lines, equal waiters together, deeper ones after more arrows."""
-        pids = {waiter.pid for waiter in self.waiters}
-        groups: dict[tuple[int, str], list[int]] = defaultdict(list)
-        for waiter in self.waiters:
+        """The tree: the head, and who waits, each a step further in than whom he waits for.
+
+        Equal waiters stand together, and a line fits into a report of 80 columns.
+        """
+        groups: dict[tuple[int, str, str, str], list[Session]] = defaultdict(list)
+        for waiter, depth in self._depths():
             lock = waiter.lock
-            wanted = f"{lock.mode} on {lock.relation or lock.type}" if lock else waiter.wait
-            depth = 2 if pids.intersection(waiter.blocked_by) else 1
-            groups[depth, f"{waiter.holder} wants {wanted}"].append(waiter.pid)
-        head = self.head
-        drawn = [f"pid {head.pid} {head.holder} ({head.state})" if head else "prepared transaction"]
-        for (depth, text), members in sorted(groups.items()):
-            few = ", ".join(map(str, members[:4])) + (", ..." if len(members) > 4 else "")
-            drawn.append(f"{'-> ' * depth}{len(members)} x {text} (pid {few})")
-        return drawn
+            wanted = f"{lock.mode.removesuffix('Lock')} on {_place(lock)}" if lock else waiter.wait
+            groups[depth, waiter.holder, wanted, waiter.statement].append(waiter)
+        drawn = [*_two_lines("", _who(self.head), self.head.query if self.head else "")]
+        # waiters come longest wait first, and so do their groups
+        ordered = sorted(groups.items(), key=lambda group: group[0][0])
+        for (depth, _, wanted, _), members in ordered[:_MOST_GROUPS]:
+            drawn += _two_lines("  " * depth, _some(members), f"{wanted}: {members[0].query}")
+        rest = sum(len(members) for _, members in ordered[_MOST_GROUPS:])
+        return [*drawn, f"  and {rest} more"] if rest else drawn
+
+    def _depths(self) -> Iterator[tuple[Session, int]]:
+        """The waiters, each with the length of the shortest way to the head."""
+        reached, depth, left = {self.head_pid}, 0, list(self.waiters)
+        while left:
+            depth += 1
+            layer = [one for one in left if reached.intersection(one.blocked_by)]
+            if not layer:
+                return
+            yield from ((one, depth) for one in layer)
+            reached |= {one.pid for one in layer}
+            left = [one for one in left if one.pid not in reached]
+
+
+def _place(lock: LockWait) -> str:
+    return lock.relation or (f"advisory lock {lock.advisory}" if lock.key else lock.type)
+
+
+def _who(head: Session | None) -> str:
+    if head is None:
+        return "prepared transaction"
+    age = head.transaction_age
+    since = "" if age is None else f", {age:.0f} s in its transaction"
+    return f"pid {head.pid} {head.holder} ({head.state}{since})"
+
+
+def _some(members: list[Session]) -> str:
+    """Who they are and how long the first has waited, with up to three of their pids."""
+    few = ", ".join(str(one.pid) for one in members[:3])
+    count = f"{len(members)} x " if len(members) > 1 else ""
+    more = ", ..." if len(members) > 3 else ""
+    holder = shorten(members[0].holder, 26)
+    return f"{count}{holder}, {waited(members[0]):.1f} s (pid {few}{more})"
+
+
+def _two_lines(indent: str, who: str, query: str) -> Iterator[str]:
+    arrow = "-> " if indent else ""
+    yield shorten(f"{indent}{arrow}{who}", _WIDTH)
+    if query:
+        yield shorten(f"{indent}{' ' * len(arrow)}| {' '.join(query.split())}", _WIDTH)
 
 
 def jams(sessions: Sessions) -> list[Jam]:
@@ -114,3 +192,22 @@ def _behind(head: int, next_to: Mapping[int, list[Session]]) -> Iterable[Session
 
 def _by_wait(waiters: Iterable[Session]) -> tuple[Session, ...]:
     return tuple(sorted(waiters, key=waited, reverse=True))
+
+
+def circles(sessions: Sessions) -> tuple[Session, ...]:
+    """Those who wait for one another in a circle, until the server ends one of them.
+
+    Each waiter's blockers are read one after the other, so a queue that moves may look so too.
+    """
+    waiting = {one.pid: one for one in sessions.sessions if one.blocked_by}
+    while True:
+        # in a circle everyone waits for one of it, and one of it waits for him
+        blockers = {pid for one in waiting.values() for pid in one.blocked_by}
+        left = {
+            pid: one
+            for pid, one in waiting.items()
+            if pid in blockers and not waiting.keys().isdisjoint(one.blocked_by)
+        }
+        if len(left) == len(waiting):
+            return tuple(left.values())
+        waiting = left

@@ -105,3 +105,15 @@ def lock_tree() -> Remedy:
         "  FROM pg_stat_activity WHERE wait_event_type = 'Lock' ORDER BY query_start;",
         effect="shows whether they still wait",
     )
+
+
+def free_advisory_locks() -> Remedy:
+    """Keeps an advisory lock from outliving the work that it guards."""
+    return Remedy(
+        step=Step.CURE,
+        command="SELECT pg_advisory_xact_lock(...)   -- inside the transaction that does the work",
+        effect="in the application: the lock ends with the transaction, also when the code "
+        "raises; pg_advisory_lock needs its unlock in a finally block, on the same connection, "
+        "and leaks behind a pooler in transaction mode",
+        language="text",
+    )

@@ -24,7 +24,8 @@ wanted AS (
   SELECT DISTINCT ON (w.pid) w.pid, w.locktype, w.mode,
          coalesce(w.relation, t.relation) AS relation,
          coalesce(w.page, t.page) AS page, coalesce(w.tuple, t.tuple) AS tuple,
-         coalesce(w.database, t.database) AS database, w.waitstart
+         coalesce(w.database, t.database) AS database, w.waitstart,
+         w.classid, w.objid, w.objsubid
     FROM lock w
     LEFT JOIN lock t ON t.pid = w.pid AND t.granted AND t.locktype = 'tuple'
                     AND w.locktype = 'transactionid'
@@ -40,6 +41,7 @@ SELECT a.pid, textsend(a.usename::text) AS "user", a.application_name AS applica
        (extract(epoch FROM a.state_change) * 1000000)::int8 AS state_us,
        a.query_id::text AS query_id, substring(textsend(a.query) FOR 600) AS query,
        a.backend_xid IS NOT NULL AS has_xid, a.backend_xmin IS NOT NULL AS has_xmin,
+       a.backend_xid::text::int8 AS xid, a.backend_xmin::text::int8 AS xmin,
        coalesce(h.locks, 0) AS locks,
        CASE WHEN a.wait_event_type = 'Lock'
             THEN array_to_string(pg_blocking_pids(a.pid), ' ') END AS blocked_by,
@@ -47,6 +49,8 @@ SELECT a.pid, textsend(a.usename::text) AS "user", a.application_name AS applica
        textsend(coalesce(n.nspname || '.' || c.relname, 'relation ' || w.relation))
          AS lock_relation,
        w.page AS lock_page, w.tuple::int AS lock_line,
+       CASE WHEN w.locktype = 'advisory'
+            THEN concat_ws('/', w.classid, w.objid, w.objsubid) END AS lock_key,
        (extract(epoch FROM clock_timestamp() - w.waitstart))::float8 AS lock_seconds,
        clock_timestamp()::text AS now
   FROM pg_stat_activity a
@@ -66,7 +70,8 @@ SELECT a.pid, textsend(a.usename::text) AS "user", a.application_name AS applica
 class LockWait(msgspec.Struct, frozen=True, kw_only=True):
     """The lock a session waits for; ``relation``, ``page`` and ``line`` where it names them.
 
-    ``seconds`` of waiting, None in the first moments.
+    ``key`` of an advisory lock: classid/objid/objsubid, the last being 1 where the application
+    gave one number and 2 where it gave two. ``seconds`` of waiting, None in the first moments.
     """
 
     type: str
@@ -74,6 +79,7 @@ class LockWait(msgspec.Struct, frozen=True, kw_only=True):
     relation: str | None = None
     page: int | None = None
     line: int | None = None
+    key: str | None = None
     seconds: float | None = None
 
     @property
@@ -83,10 +89,22 @@ class LockWait(msgspec.Struct, frozen=True, kw_only=True):
             return None
         return (self.relation, self.page, self.line)
 
+    @property
+    def advisory(self) -> str:
+        """The numbers of an advisory lock as the application gave them, else ""."""
+        if self.key is None:
+            return ""
+        high, low, numbers = map(int, self.key.split("/"))
+        if numbers == 1:
+            whole = (high << 32) | low
+            return str(whole - (1 << 64) if whole >> 63 else whole)
+        return ", ".join(str(n - (1 << 32) if n >> 31 else n) for n in (high, low))
+
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """One row of pg_stat_activity. Ages in seconds, ``*_us`` in microseconds since 1970.
 
+    ``xid`` and ``xmin`` are its transaction and the oldest that its snapshot saw running.
     ``query`` has its literals masked. ``locks`` counts granted locks, virtual ones left out.
     """
 
@@ -110,6 +128,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     query: str = ""
     has_xid: bool = False
     has_xmin: bool = False
+    xid: int | None = None
+    xmin: int | None = None
     locks: int = 0
     blocked_by: tuple[int, ...] = ()
     lock: LockWait | None = None
@@ -153,6 +173,7 @@ def _session(row: dict[str, Any]) -> Session:
             relation=row["lock_relation"],
             page=row["lock_page"],
             line=row["lock_line"],
+            key=row["lock_key"],
             seconds=row["lock_seconds"],
         )
     plain = {
