@@ -3,6 +3,7 @@
 # make test        everything, on servers that the tests start themselves
 # make lint        ruff and mypy --strict
 # make scenarios   the accuracy benchmark; ONLY=P01,P05 SEED=7 PG=15 narrow it
+# make bench-postgres   ours and its peers in turn on one sick server; then hard servers
 # make memory      three leaks, a cache that fills and a steady process, watched for 90 s
 # make venv        only installs, into .venv, wheels only
 
@@ -18,7 +19,9 @@ SERVERS := /usr/lib/postgresql/15/bin/postgres \
 # in runlevel 1, Debian's packages do not start their services: the tests start their own
 APT := RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get
 
-.PHONY: demo demo-all lint memory packages scenarios test venv
+PEERS := check-postgres prometheus-postgres-exporter pg-activity pgbadger curl
+
+.PHONY: bench-postgres demo demo-all lint memory packages scenarios test venv
 
 demo: $(VENV)/.demo
 	$(BIN)/backend-doctor demo
@@ -36,6 +39,12 @@ lint: $(VENV)/.test
 
 scenarios: $(VENV)/.test packages
 	$(BIN)/python -m tests.scenarios $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED)) $(if $(PG),--pg $(PG))
+
+bench-postgres: $(VENV)/.test packages
+	@which check_postgres prometheus-postgres-exporter pg_activity pgbadger curl >/dev/null || { \
+	  $(APT) update -qq && $(APT) install -qq --no-install-recommends $(PEERS) >/dev/null; }
+	$(BIN)/python -m bench.postgres
+	$(BIN)/python -m bench.postgres.hard
 
 memory: $(VENV)/.test
 	MEMORY_SECONDS=90 $(BIN)/python -m pytest tests/backends/test_process.py -k short_look

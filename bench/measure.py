@@ -1,0 +1,129 @@
+"""What running a command costs on this side: wall time, CPU and memory, children included."""
+
+import contextlib
+import os
+import pty
+import re
+import resource
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+PATIENCE = 120.0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Seconds of wall and CPU time, peak MiB of one process, and all that was printed."""
+
+    wall: float
+    cpu: float
+    peak_mib: float
+    code: int
+    output: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to run. ``terminal`` gives it one, ``seconds`` ends what would run for ever."""
+
+    words: Sequence[str]
+    environ: Mapping[str, str]
+    terminal: bool = False
+    seconds: float | None = None
+
+
+def _read(descriptor: int, into: list[bytes]) -> None:
+    while True:
+        try:
+            piece = os.read(descriptor, 65536)
+        except OSError:
+            return
+        if not piece:
+            return
+        into.append(piece)
+
+
+def run(command: Command) -> Usage:
+    """Runs a command to its end. Raises TimeoutError after two minutes."""
+    reading, writing = pty.openpty() if command.terminal else os.pipe()
+    pieces: list[bytes] = []
+    reader = threading.Thread(target=_read, args=(reading, pieces))
+    began = time.monotonic()
+    process = subprocess.Popen(
+        command.words,
+        stdin=writing if command.terminal else subprocess.DEVNULL,
+        stdout=writing,
+        stderr=writing,
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TERM": "xterm", **command.environ},
+        start_new_session=True,
+    )
+    os.close(writing)
+    reader.start()
+    peak = _Peak(process.pid)
+    peak.start()
+    status, usage = _wait(process, command.seconds)
+    wall = time.monotonic() - began
+    reader.join(2)
+    peak.join()
+    os.close(reading)
+    return Usage(
+        wall=wall,
+        cpu=usage.ru_utime + usage.ru_stime,
+        peak_mib=peak.kib / 1024,
+        code=os.waitstatus_to_exitcode(status),
+        output=b"".join(pieces).decode(errors="replace"),
+    )
+
+
+class _Peak(threading.Thread):
+    """The largest peak of a process and its children, while they live.
+
+    Not ru_maxrss: that counts what the child shared with us before it became the command.
+    """
+
+    def __init__(self, pid: int) -> None:
+        super().__init__()
+        self._pid, self.kib = pid, 0
+
+    def run(self) -> None:
+        with contextlib.suppress(psutil.Error):
+            whole = psutil.Process(self._pid)
+            while whole.status() != psutil.STATUS_ZOMBIE:
+                self.kib = max(self.kib, *map(_peak_kib, (whole, *whole.children(recursive=True))))
+                time.sleep(0.01)
+
+
+def _peak_kib(process: psutil.Process) -> int:
+    try:
+        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
+
+
+def _wait(
+    process: "subprocess.Popen[bytes]", seconds: float | None
+) -> tuple[int, resource.struct_rusage]:
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        whole = psutil.Process(process.pid)
+        for one in (*whole.children(recursive=True), whole):
+            one.terminate()
+
+    limit = threading.Timer(seconds or PATIENCE, end)
+    limit.start()
+    # wait4 tells the usage of this child and of all that it has waited for
+    _, status, usage = os.wait4(process.pid, 0)
+    limit.cancel()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if late.is_set() and seconds is None:
+        raise TimeoutError(f"{process.args!r} did not end within {PATIENCE:g} s")
+    return status, usage
