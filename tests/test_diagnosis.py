@@ -76,6 +76,18 @@ def test_a_shared_subject_alone_explains_nothing() -> None:
     assert len(roots(diagnose([result("a.b", pid(1)), result("c.d", pid(1))], ADDRESSES))) == 2
 
 
+def test_a_pool_names_sessions_of_the_server_behind_it() -> None:
+    def behind(number: int, server: str) -> Subject:
+        return Subject(kind="pid", value=str(number), server=server)
+
+    root = result("lock.ddl_queue", pid(1), explains=("pool.blocked_sessions",))
+    pooler = ("shop", "pgbouncer", "pool")
+    for server, left in (("db1:5432", 1), ("db2:5432", 2)):
+        symptom = result("pool.blocked_sessions", behind(1, server), where=pooler)
+        found = diagnose([symptom, root], ADDRESSES)
+        assert len(roots(found)) == left, "a pid of another server is another session"
+
+
 def test_two_unrelated_faults_are_two_roots() -> None:
     leak = result("leak.idle_in_transaction", pid(1), application("billing"))
     full = result("redis.maxclients", application("web"), where=("shop", "redis", "redis"))
@@ -197,3 +209,32 @@ def test_sessions_of_one_server_fold_by_session_not_by_application() -> None:
     leak = result("leak.idle_in_transaction", pid(1), web, explains=("pool.server_full",))
     full = result("pool.server_full", pid(2), web)
     assert set(roots(diagnose([leak, full], ADDRESSES))) == {leak.id, full.id}
+
+
+def test_of_two_that_explain_it_the_one_with_more_of_it_does_and_comes_first() -> None:
+    full = result("pool.server_full", *map(pid, range(27)), status=Status.CRITICAL)
+    lock = result(
+        "lock.idle_holder", pid(1), pid(2), status=Status.CRITICAL, explains=("pool.server_full",)
+    )
+    leak = result(
+        "leak.idle_in_transaction",
+        *map(pid, range(10, 22)),
+        status=Status.CRITICAL,
+        explains=("pool.server_full",),
+        confidence=Confidence.LIKELY,
+    )
+    for order in permutations((full, lock, leak)):
+        found = diagnose(order, ADDRESSES)
+        assert [one.id for one in found] == [leak.id, full.id, lock.id]
+        assert found[1].explained_by is not None
+        assert found[1].explained_by.under == leak.id
+
+
+def test_what_is_at_work_now_stands_before_what_may_do_harm_some_day() -> None:
+    table = Subject(kind="table", value="public.orders")
+    twin = result("index.duplicate", table)
+    slow = result(
+        "query.missing_index", Subject(kind="query", value="7"), confidence=Confidence.LIKELY
+    )
+    for order in permutations((twin, slow)):
+        assert roots(diagnose(order, ADDRESSES)) == [slow.id, twin.id]

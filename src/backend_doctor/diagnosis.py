@@ -8,7 +8,9 @@ import msgspec
 from backend_doctor.model import Fold, Result, Status, Subject
 
 # what names a thing only within one server; everything else is known across a service
-_LOCAL_KINDS = frozenset({"pid", "query"})
+_LOCAL_KINDS = frozenset({"pid", "query", "table", "slot", "prepared"})
+# what is at work now; a table or a setting may do harm some day
+_ACUTE_KINDS = frozenset({"pid", "query", "application", "endpoint", "error", "login"})
 _ALARMING = frozenset({Status.WARNING, Status.CRITICAL})
 
 
@@ -66,26 +68,36 @@ def _shared(one: _Node, other: _Node) -> list[tuple[str, Subject]]:
     return shared
 
 
+def _reach(root: _Node, shared: list[tuple[str, Subject]]) -> tuple[int, int, int]:
+    severity, confidence = root.own_rank
+    return (severity, len(shared), confidence)
+
+
 def _fold(nodes: list[_Node]) -> None:
     for symptom in nodes:
-        for root in sorted(nodes, key=lambda node: node.own_rank, reverse=True):
-            shared = _shared(root, symptom)
-            if root is symptom or root.top is symptom or not shared:
-                continue
-            if _explains(root, symptom):
-                symptom.parent = root
-                symptom.shared = tuple(symptom.scoped[key] for key in shared)
-                break
+        roots = (node for node in nodes if node is not symptom and node.top is not symptom)
+        shares = [
+            (root, shared)
+            for root in roots
+            if (shared := _shared(root, symptom)) and _explains(root, symptom)
+        ]
+        if shares:
+            # of two that explain it, the one that has to do with more of it
+            root, shared = max(shares, key=lambda one: _reach(*one))
+            symptom.parent = root
+            symptom.shared = tuple(symptom.scoped[key] for key in shared)
     for node in nodes:
         if node.parent is not None:
             node.top.children.append(node)
 
 
 def _scoped(result: Result, address: str) -> dict[tuple[str, Subject], Subject]:
-    return {
-        (address if subject.kind in _LOCAL_KINDS else result.service, subject): subject
-        for subject in result.finding.subjects
-    }
+    found: dict[tuple[str, Subject], Subject] = {}
+    for subject in result.finding.subjects:
+        local = subject.kind in _LOCAL_KINDS
+        scope = (subject.server or address) if local else result.service
+        found[scope, msgspec.structs.replace(subject, server="")] = subject
+    return found
 
 
 def diagnose(
@@ -107,10 +119,10 @@ def diagnose(
     _fold(nodes)
     roots = [node for node in nodes if node.parent is None]
 
-    def weight(node: _Node) -> tuple[int, int, int, int]:
+    def weight(node: _Node) -> tuple[int, bool, int, bool, int]:
         worst = max(n.result.finding.status.severity for n in (node, *node.children))
-        named = 1 if node.cause else 0
-        return (worst, named, node.own_rank[1], len(node.children))
+        acute = any(subject.kind in _ACUTE_KINDS for _, subject in node.scoped)
+        return (worst, bool(node.cause), len(node.children), acute, node.own_rank[1])
 
     ordered: list[Result] = []
     for root in sorted(roots, key=weight, reverse=True):
