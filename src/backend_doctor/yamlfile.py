@@ -4,12 +4,14 @@ import datetime
 import re
 from dataclasses import dataclass
 from pathlib import Path
-
-import yaml
+from typing import TYPE_CHECKING
 
 from backend_doctor.errors import ConfigurationError
 from backend_doctor.place import Place, fault, shown
 from backend_doctor.text import safe_text
+
+if TYPE_CHECKING:
+    import yaml
 
 LARGEST = 1_048_576
 """Bytes; a thousand services take about a fifth of it."""
@@ -59,6 +61,8 @@ def _load(path: Path) -> str:
 
 def parse(text: str, source: str) -> Node:
     """The tree of a YAML text. Raises ConfigurationError with ``source`` and line."""
+    import yaml
+
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
@@ -74,18 +78,21 @@ class _Builder:
     """Turns PyYAML's nodes into ours; counts them, as aliases can multiply without end."""
 
     def __init__(self) -> None:
+        import yaml
+
         self._nodes = 0
         self._loader = yaml.SafeLoader("")
+        self._yaml = yaml
 
-    def build(self, node: yaml.Node, place: Place, depth: int) -> Node:
+    def build(self, node: "yaml.Node", place: Place, depth: int) -> Node:
         self._nodes += 1
         if depth > DEEPEST:
             raise place.error(f"is nested more than {DEEPEST} deep, or contains itself")
         if self._nodes > MOST_NODES:
             raise fault(place.origin, f"aliases (*name) expand to more than {MOST_NODES} values")
-        if isinstance(node, yaml.MappingNode):
+        if isinstance(node, self._yaml.MappingNode):
             return Node(self._mapping(node, place, depth), place)
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, self._yaml.SequenceNode):
             items = [
                 self.build(item, place.child(index, item.start_mark.line + 1), depth + 1)
                 for index, item in enumerate(node.value)
@@ -93,12 +100,12 @@ class _Builder:
             return Node(items, place)
         return Node(self._scalar(node, place), place)
 
-    def _mapping(self, node: yaml.MappingNode, place: Place, depth: int) -> dict[str, Node]:
+    def _mapping(self, node: "yaml.MappingNode", place: Place, depth: int) -> dict[str, Node]:
         entries: dict[str, Node] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             key = key_node.value
-            if not isinstance(key_node, yaml.ScalarNode) or not isinstance(key, str):
+            if not isinstance(key_node, self._yaml.ScalarNode) or not isinstance(key, str):
                 raise Place(place.source, line, place.path).error("a key is not a plain word")
             if key_node.tag.endswith(":merge"):
                 raise Place(place.source, line, place.path).error(
@@ -113,17 +120,17 @@ class _Builder:
             entries[key] = self.build(value_node, place.child(spoken, line), depth + 1)
         return entries
 
-    def _scalar(self, node: yaml.Node, place: Place) -> Scalar:
+    def _scalar(self, node: "yaml.Node", place: Place) -> Scalar:
         if node.tag.removeprefix("tag:yaml.org,2002:") not in _TYPES:
             raise place.error("has a YAML tag (!...)", "a plain value; quote it if it is text")
         try:
             value: Scalar = self._loader.construct_object(node)
-        except (ValueError, yaml.YAMLError):
+        except (ValueError, self._yaml.YAMLError):
             raise place.error("is not a valid value of its kind", "text in quotes") from None
         return value
 
 
-def _syntax_error(error: yaml.YAMLError, text: str, source: str) -> ConfigurationError:
+def _syntax_error(error: "yaml.YAMLError", text: str, source: str) -> ConfigurationError:
     mark = getattr(error, "problem_mark", None)
     position = getattr(error, "position", None)
     if mark is not None:

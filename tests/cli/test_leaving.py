@@ -26,7 +26,18 @@ def busy(request: pytest.FixtureRequest) -> Iterator[threading.Thread]:
 
 
 def test_only_a_thread_that_holds_up_the_end_is_left_behind(
-    busy: threading.Thread, left: list[int]
+    busy: threading.Thread, left: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # a test runner may have threads of its own
+    monkeypatch.setattr(threading, "enumerate", lambda: [threading.main_thread(), busy])
     options.leave_stuck_threads(2)
     assert left == ([] if busy.daemon else [2])
+
+
+@pytest.mark.parametrize("code", [0, 3, 130, 143])
+def test_after_a_signal_nothing_is_torn_down(
+    code: int, left: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "enumerate", lambda: [threading.main_thread()])
+    options.leave_stuck_threads(code)
+    assert left == ([code] if code > 128 else [])

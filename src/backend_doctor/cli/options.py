@@ -22,6 +22,7 @@ from backend_doctor.snapshot import Snapshot
 Command = TypeVar("Command", bound=Callable[..., Any])
 LONGEST_SAMPLING = 6 * 3600.0
 _SLACK = 25.0
+_SIGNALLED = 128
 
 _TARGETS = (
     click.argument("targets", nargs=-1, metavar="[TARGET]..."),
@@ -197,7 +198,10 @@ def leave(code: int) -> None:
 
 
 def leave_stuck_threads(code: int) -> None:
-    """Ends the process if a thread would keep it from ending (name resolution can hang)."""
+    """Ends the process at once if a thread would keep it from ending (name resolution can hang),
+    or after a signal: what was under way would complain of its event loop while it is torn down.
+    """
     main = threading.main_thread()
-    if any(thread is not main and not thread.daemon for thread in threading.enumerate()):
+    stuck = any(thread is not main and not thread.daemon for thread in threading.enumerate())
+    if stuck or code > _SIGNALLED:
         leave(code)
