@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "backend_doctor"
 SECTIONS = ("Meaning", "Impact", "Diagnosis", "Mitigation", "Prevention")
 LABEL = re.compile(r"[a-z]+\.[a-z0-9_]+")
-DRIVERS = {"asyncpg", "redis", "motor", "pymongo", "aio_pika", "aiormq", "jwt", "httpx"}
+DRIVERS = {"asyncpg", "redis", "motor", "pymongo", "aio_pika", "aiormq", "jwt", "httpx", "psycopg"}
 # a module may import its own layer and those above it in this list, never one below
 LAYERS = (
     {"model", "secret", "facts", "endpoint", "text", "errors", "deadlines", "history"}
-    | {"place", "references", "yamlfile"},
+    | {"fleet", "place", "references", "yamlfile"},
     {"backends", "reports"},
     {
         "registry",
@@ -87,8 +87,12 @@ def inside_functions(module: ast.Module) -> set[ast.AST]:
 
 
 def labels_named(path: Path) -> set[str]:
-    """The cause labels that a check's syntax tree can name."""
+    """The cause labels that a check's syntax tree can name, with those of the modules of rules
+    and findings that it imports."""
     module, found = tree(path), set[str]()
+    for name, _ in imports(module):
+        if name.startswith("backend_doctor.") and name.endswith(("_rules", "_findings")):
+            found |= labels_named(ROOT / "src" / (name.replace(".", "/") + ".py"))
     for call in ast.walk(module):
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
             continue

@@ -64,7 +64,8 @@ def test_list_adds_no_driver() -> None:
     ("url", "driver", "others"),
     [
         (f"postgresql://doctor@{NOWHERE}/shop", "asyncpg", {"redis", "rich"}),
-        (f"redis://{NOWHERE}/0", "redis", {"asyncpg", "rich"}),
+        (f"redis://{NOWHERE}/0", "redis", {"asyncpg", "psycopg", "rich"}),
+        (f"postgresql://doctor@{NOWHERE}/pgbouncer", "psycopg", {"asyncpg", "redis", "rich"}),
         (f"mongodb://{NOWHERE}/shop", "motor", {"asyncpg", "redis", "aio_pika", "httpx", "rich"}),
         (f"amqp://{NOWHERE}/", "aio_pika", {"asyncpg", "redis", "pymongo", "httpx", "rich"}),
     ],

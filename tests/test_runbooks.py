@@ -60,7 +60,7 @@ def test_sql_runs_on_15_and_18(
 
 @pytest.mark.parametrize("block", SQL)
 def test_sql_that_changes_state_says_so(block: str) -> None:
-    changing = r"\b(ALTER|GRANT|DROP|CREATE|ROLLBACK|pg_\w*(terminate|cancel|reload)\w*)\b"
+    changing = r"\b(ALTER|GRANT|DROP|CREATE|ROLLBACK|pg_\w*(terminate|cancel|reload|drop)\w*)\b"
     assert block.startswith(CHANGES) == bool(re.search(changing, block.replace("-- changes", "")))
     assert block.rstrip().endswith(";")
 

@@ -14,6 +14,7 @@ import aio_pika
 import aiormq
 import asyncpg
 import jwt
+import psycopg
 import pymongo
 import pytest
 import redis
@@ -219,6 +220,40 @@ def test_postgres_full(make_postgres: Callable[..., PostgresServer], version: in
     assert lead(text) == lead(text.partition(": ")[2]) == title
 
 
+def test_postgres_limit_of_a_role(postgres18: PostgresServer) -> None:
+    async def one_too_many() -> str:
+        admin = await asyncpg.connect(postgres18.admin_url())
+        await admin.execute("CREATE ROLE narrow LOGIN CONNECTION LIMIT 1")
+        try:
+            return await refused_by_postgres(postgres18.url("narrow"), 2)
+        finally:
+            await admin.execute("DROP ROLE narrow")
+            await admin.close()
+
+    text = asyncio.run(one_too_many())
+    assert "too many connections for role" in text
+    assert lead(text) == "A role or database has all the connections that it may have"
+
+
+def test_postgres_ended_a_pooled_connection(make_postgres: Callable[..., PostgresServer]) -> None:
+    server = make_postgres(18)
+
+    async def cut_off() -> str:
+        victim = await asyncpg.connect(server.admin_url())
+        running = asyncio.create_task(victim.execute("SELECT pg_sleep(5)"))
+        await asyncio.sleep(0.2)
+        os.kill(victim.get_server_pid(), 9)
+        try:
+            await running
+        except asyncpg.PostgresError as error:
+            return said(error)
+        raise AssertionError("it went on")
+
+    text = asyncio.run(cut_off())
+    assert "ConnectionDoesNotExistError" in text
+    assert lead(text) == "A pooled connection to PostgreSQL had ended"
+
+
 async def failing(
     url: str, *statements: str, beside: tuple[str, ...] = (), pause: float = 0.0
 ) -> str:
@@ -323,6 +358,65 @@ def test_pgbouncer_waits_no_longer(
         raise AssertionError("nobody waited")
 
     assert lead(asyncio.run(wait())) == "PgBouncer had no server connection in time"
+
+
+async def pooled_error(url: str, **settings: str) -> str:
+    try:
+        connection = await asyncpg.connect(
+            url, timeout=20, statement_cache_size=0, server_settings=settings
+        )
+        await connection.execute("SELECT 1", timeout=20)
+    except (asyncpg.PostgresError, OSError) as error:
+        return said(error)
+    raise AssertionError("it was served")
+
+
+def test_pgbouncer_refuses(
+    postgres15: PostgresServer, make_pgbouncer: Callable[..., PgBouncer]
+) -> None:
+    pooler = make_pgbouncer(postgres15, users={"app": ""})
+    text = asyncio.run(pooled_error(pooler.url(), statement_timeout="5s"))
+    assert lead(text) == "PgBouncer refuses a startup parameter"
+    with pytest.raises(psycopg.OperationalError) as raised:
+        psycopg.connect(pooler.console_url("app"))
+    assert lead(str(raised.value)) == "PgBouncer's console does not let this user in"
+
+
+def test_pgbouncer_cannot_log_in(
+    postgres15: PostgresServer, make_pgbouncer: Callable[..., PgBouncer]
+) -> None:
+    pooler = make_pgbouncer(postgres15, users={"ghost": ""})
+
+    async def shut_out() -> str:
+        admin = await asyncpg.connect(postgres15.admin_url())
+        await admin.execute("CREATE ROLE ghost LOGIN")
+        first, client = [
+            await asyncpg.connect(pooler.url("ghost"), statement_cache_size=0) for _ in range(2)
+        ]
+        try:
+            await admin.execute("ALTER ROLE ghost NOLOGIN")
+            await admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ghost'"
+            )
+            await asyncio.sleep(0.2)
+            with contextlib.suppress(TimeoutError):
+                await first.execute("SELECT 1", timeout=1)
+            await client.execute("SELECT 1", timeout=10)
+        except (asyncpg.PostgresError, OSError) as error:
+            return said(error)
+        finally:
+            first.terminate()
+            client.terminate()
+            await admin.execute("DROP ROLE ghost")
+            await admin.close()
+        raise AssertionError("it was served")
+
+    title = "PgBouncer cannot log in to PostgreSQL"
+    text = asyncio.run(shut_out())
+    assert "server login has been failing" in text
+    assert lead(text) == title
+    (line, *_) = [one for one in pooler.log().splitlines() if "login failed" in one]
+    assert lead(line) == title
 
 
 def redis_error(act: Callable[[], Any]) -> str:

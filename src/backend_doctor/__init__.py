@@ -16,6 +16,7 @@ _HOMES = {
     "Evidence": "model",
     "Fact": "facts",
     "Finding": "model",
+    "Fleet": "fleet",
     "Instance": "facts",
     "Login": "facts",
     "Looks": "facts",
@@ -28,6 +29,7 @@ _HOMES = {
     "Step": "model",
     "Subject": "model",
     "check": "registry",
+    "fleet_of": "fleet",
 }
 __all__ = [*_HOMES, "__version__"]
 
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from backend_doctor.facts import Looks as Looks
     from backend_doctor.facts import Problem as Problem
     from backend_doctor.facts import Service as Service
+    from backend_doctor.fleet import Fleet as Fleet
+    from backend_doctor.fleet import fleet_of as fleet_of
     from backend_doctor.model import SEEN_BY_CLIENTS as SEEN_BY_CLIENTS
     from backend_doctor.model import Cause as Cause
     from backend_doctor.model import Confidence as Confidence

@@ -70,7 +70,7 @@ class _Resolver:
         raise absent
 
 
-_LANGUAGES = {"postgres": "sql", "redis": "redis", "mongodb": "text"}
+_LANGUAGES = {"postgres": "sql", "redis": "redis", "mongodb": "text", "pgbouncer": "text"}
 
 
 def _blind(absence: Absence, instance: Instance) -> Finding:

@@ -89,15 +89,19 @@ class Remedy(_Data, frozen=True):
     language: str = "sql"
 
 
-class Subject(_Data, frozen=True, order=True):
+class Subject(_Data, frozen=True, order=True, omit_defaults=True):
     """A thing that two findings may both be about; sharing one lets them fold.
 
-    Kinds: pid and query are local to one server; application, endpoint, error and login
-    are known across the backends of a service.
+    Kinds: pid, query, table ("schema.table"), slot and prepared (a prepared transaction's gid)
+    are local to one server; application, endpoint, error and login
+    are known across the backends of a service. ``server`` is the address of the server that a
+    local one belongs to, where that is not the finding's own: a pool's finding may name the
+    sessions of the database behind it.
     """
 
     kind: str
     value: str
+    server: str = ""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.value}"
@@ -138,7 +142,13 @@ class Finding(_Data, frozen=True):
 
 
 # what a client sees of a database that keeps it waiting; for ``explains``
-SEEN_BY_CLIENTS = ("http.server_error", "http.slow", "cors.error_masks_5xx", "pool.undersized")
+SEEN_BY_CLIENTS = (
+    "http.server_error",
+    "http.slow",
+    "cors.error_masks_5xx",
+    "pool.undersized",
+    "pgbouncer.server_full",
+)
 
 
 class Fold(_Data, frozen=True):

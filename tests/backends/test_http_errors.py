@@ -19,7 +19,14 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
-from backend_doctor.backends.http.errors import KNOWN_ERRORS, meaning, named, pool_of, recognise
+from backend_doctor.backends.http.errors import (
+    KNOWN_ERRORS,
+    meaning,
+    named,
+    pool_of,
+    pool_wait_of,
+    recognise,
+)
 from backend_doctor.demo.servers import MongoServer, PostgresServer, RedisServer
 
 
@@ -45,6 +52,7 @@ def test_sqlalchemy(tmp_path: Path) -> None:
         for text in raised(engine.connect):
             assert recognise(text) == "sqlalchemy.pool_timeout"
             assert pool_of(text) == (1, 0)
+            assert pool_wait_of(text) == 0.05
     engine.dispose()
 
 
@@ -58,6 +66,21 @@ def test_asyncpg_pool(postgres18: PostgresServer) -> None:
     assert recognise(words) == ""
     assert recognise(name) == "application.timeout"
     assert recognise(trace) == "asyncpg.pool_timeout"
+
+
+async def _cut_off(url: str) -> None:
+    kept, admin = await asyncpg.connect(url), await asyncpg.connect(url)
+    try:
+        await admin.execute("SELECT pg_terminate_backend($1)", kept.get_server_pid())
+        await asyncio.sleep(0.2)
+        await kept.execute("SELECT 1")
+    finally:
+        await admin.close()
+
+
+def test_a_connection_that_had_ended(postgres18: PostgresServer) -> None:
+    for text in raised(lambda: asyncio.run(_cut_off(postgres18.admin_url()))):
+        assert recognise(text) == "postgres.connection_lost"
 
 
 async def _crowd(url: str) -> None:
@@ -74,6 +97,25 @@ def test_postgres_full(make_postgres: Callable[..., PostgresServer]) -> None:
     server = make_postgres(18, settings={"max_connections": 5})
     for text in raised(lambda: asyncio.run(_crowd(server.admin_url()))):
         assert recognise(text) == "postgres.too_many_connections"
+
+
+async def _circle(url: str) -> None:
+    one, two = await asyncpg.connect(url), await asyncpg.connect(url)
+    try:
+        await one.execute("SET deadlock_timeout = '20ms'; BEGIN; SELECT pg_advisory_xact_lock(1)")
+        await two.execute("BEGIN; SELECT pg_advisory_xact_lock(2)")
+        waiting = asyncio.create_task(two.execute("SELECT pg_advisory_xact_lock(1)"))
+        await asyncio.sleep(0.1)
+        await one.execute("SELECT pg_advisory_xact_lock(2)")
+    finally:
+        one.terminate()
+        await waiting
+        two.terminate()
+
+
+def test_postgres_deadlock(postgres18: PostgresServer) -> None:
+    for text in raised(lambda: asyncio.run(_circle(postgres18.admin_url()))):
+        assert recognise(text) == "postgres.deadlock"
 
 
 def test_pgbouncer(make_pgbouncer: Callable[..., Any], postgres18: PostgresServer) -> None:

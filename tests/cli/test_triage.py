@@ -84,7 +84,7 @@ def test_with_a_service_the_checks_tell_the_cause(
     server = make_postgres()
     config = tmp_path / "doctor.yaml"
     config.write_text(f"services:\n  shop:\n    postgres: {server.admin_url()}\n")
-    asked = ["-t", "shop", "--config", str(config), "--window", "0"]
+    asked = ["-t", "shop", "--config", str(config), "--window", "0.5"]
     ran = triage(POOL, *asked)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "1. SQLAlchemy" in ran.stdout

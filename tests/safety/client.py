@@ -45,6 +45,13 @@ class Client:
         """The server's process for us."""
         return self._driver.get_server_pid()
 
+    @property
+    def end(self) -> str:
+        """Our end of the connection, an address with its port."""
+        transport: asyncio.Transport = self._driver._transport  # type: ignore[attr-defined]
+        host, port = transport.get_extra_info("sockname")[:2]
+        return f"{host}:{port}"
+
     def do(self, sql: str) -> None:
         """Runs statements."""
         self._loop.run_until_complete(self._driver.execute(sql))

@@ -8,9 +8,12 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+import psycopg
+import psycopg.rows
 import pytest
 from tests.safety.client import Client, wait_until
 from tests.safety.tool import Ran, ended, spawn
+from tests.servers.pgbouncer import PgBouncer
 from tests.servers.proxy import FaultProxy, Mode
 
 from backend_doctor.demo.servers import PostgresServer
@@ -148,6 +151,52 @@ def test_with_a_server_that_no_longer_answers(
         ran = stopped(process, signal.SIGTERM)
         assert ran.code == 143
         assert wait_until(partial(gone, oracle, user), 1)
+
+
+def consoles(pooler: PgBouncer) -> int:
+    """Our sessions at its console."""
+    with psycopg.connect(pooler.console_url("postgres"), autocommit=True) as watcher:
+        clients = watcher.cursor(row_factory=psycopg.rows.dict_row).execute("SHOW CLIENTS")
+        return sum(row["application_name"] == "backend-doctor" for row in clients.fetchall())
+
+
+def left(pooler: PgBouncer) -> bool:
+    return consoles(pooler) == 0
+
+
+def test_at_a_console_where_clients_wait(
+    postgres15: PostgresServer, make_pgbouncer: Callable[..., PgBouncer]
+) -> None:
+    pooler = make_pgbouncer(postgres15, pool_size=1)
+    with Client(pooler.url(), "greedy") as greedy, Client(pooler.url(), "late") as late:
+        greedy.do("BEGIN")
+        waiting = late.start("SELECT 1")
+        for point in range(4):
+            number = (signal.SIGINT, signal.SIGTERM)[point % 2]
+            process = started("--window", "0.8", POOL=pooler.console_url("postgres"))
+            assert wait_until(lambda: not left(pooler))
+            time.sleep(point * 0.45)
+            ran = stopped(process, number)
+            assert ran.code == 128 + number
+            assert ran.report["run"]["interrupted"] == number.name
+            assert wait_until(partial(left, pooler), 1)
+        waiting.cancel()
+
+
+@pytest.mark.parametrize("mode", [Mode.BLACK_HOLE, Mode.HALF_OPEN])
+def test_with_a_console_that_no_longer_answers(
+    mode: Mode, postgres15: PostgresServer, make_pgbouncer: Callable[..., PgBouncer]
+) -> None:
+    pooler = make_pgbouncer(postgres15)
+    with FaultProxy(pooler.port) as proxy:
+        url = f"postgresql://postgres@{proxy.host}:{proxy.port}/pgbouncer"
+        process = started("--window", "0.5", POOL=url)
+        assert wait_until(lambda: not left(pooler))
+        proxy.switch(mode)
+        time.sleep(0.8)
+        ran = stopped(process, signal.SIGINT)
+        assert ran.code == 130
+        assert wait_until(partial(left, pooler), 1)
 
 
 def test_while_a_name_is_being_resolved(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.safety.client import Client
 from tests.safety.tool import run
 from tests.servers.debian import debian_postgres_bin
+from tests.servers.pgbouncer import PgBouncer
 
 from backend_doctor.config.load import load as load_configuration
 from backend_doctor.deadlines import Timing
@@ -25,16 +26,18 @@ from backend_doctor.reports import FORMATS, RenderOptions, render
 from backend_doctor.running import choose_checks, gather
 from backend_doctor.snapshot import Snapshot, load, save
 
-CHECKS = choose_checks(["postgres", "redis"])
+CHECKS = choose_checks(["postgres", "pgbouncer", "redis"])
 
 
 @pytest.fixture(scope="module")
-def sick() -> Iterator[tuple[PostgresServer, RedisServer]]:
-    """A server with a leak and a lock queue, and a small Redis that is nearly full."""
+def sick() -> Iterator[dict[str, str]]:
+    """URLs of a server with a leak and a lock queue, of a PgBouncer in front of it with a queue
+    behind a leak, and of a small Redis that is nearly full."""
     with ExitStack() as stack:
         postgres = stack.enter_context(
             PostgresServer(debian_postgres_bin(), settings={"max_connections": 15})
         )
+        pooler = stack.enter_context(PgBouncer(postgres, pool_size=1))
         redis = stack.enter_context(RedisServer(settings={"maxclients": 20}))
         clients = [stack.enter_context(Client(postgres.admin_url(), "billing")) for _ in range(7)]
         clients[0].do("CREATE TABLE busy (id int)")
@@ -42,13 +45,20 @@ def sick() -> Iterator[tuple[PostgresServer, RedisServer]]:
             client.do("BEGIN; SELECT count(*) FROM busy")
         clients[5].start("ALTER TABLE busy ADD COLUMN more int")
         clients[6].start("SELECT * FROM busy")
-        yield postgres, redis
+        pooled = [stack.enter_context(Client(pooler.url(), "billing")) for _ in range(2)]
+        pooled[0].do("BEGIN; SELECT 1")
+        pooled[1].start("SELECT 2")
+        yield {
+            "DB": postgres.admin_url(),
+            "POOL": pooler.console_url("postgres"),
+            "CACHE": redis.admin_url(),
+        }
 
 
 @pytest.fixture(scope="module")
-def snapshot(sick: tuple[PostgresServer, RedisServer]) -> Snapshot:
+def snapshot(sick: dict[str, str]) -> Snapshot:
     """What one run in this process saw."""
-    configuration = load_configuration(targets=[server.admin_url() for server in sick])
+    configuration = load_configuration(targets=[*sick.values()])
     timing = Timing(window=4.5, connect=3, deadline=20)
     seen, _ = gather(configuration, CHECKS, timing, progress=lambda _: None, leave=lambda _: None)
     return seen
@@ -60,22 +70,23 @@ def test_live_findings_equal_replayed_ones(snapshot: Snapshot, tmp_path: Path) -
         "leak.idle_in_transaction",
         "lock.ddl_queue",
     }
+    assert {"pgbouncer.pool_waits", "pgbouncer.client_limit"} <= {r.check for r in live.results}
+    told = {e.key for r in live.results for e in r.finding.evidence}
+    assert {"clients_through_pgbouncer", "waiting_clients"} <= told
     save(snapshot, tmp_path / "seen.json")
     replayed = judge(load(tmp_path / "seen.json"), CHECKS)
     assert replayed == live
 
 
-def test_collected_and_judged_by_command(
-    sick: tuple[PostgresServer, RedisServer], tmp_path: Path
-) -> None:
+def test_collected_and_judged_by_command(sick: dict[str, str], tmp_path: Path) -> None:
     seen = tmp_path / "seen.json"
     seen.touch(0o644)
-    urls = {"DB": sick[0].admin_url(), "CACHE": sick[1].admin_url()}
-    collected = run("collect", "env:DB", "env:CACHE", "-o", str(seen), **urls)
+    targets = [f"env:{name}" for name in sick]
+    collected = run("collect", *targets, "-o", str(seen), **sick)
     assert collected.code == 0
     assert stat.S_IMODE(seen.stat().st_mode) == 0o600
     replayed = run("check", "--from", str(seen), "--format", "json")
-    live = run("check", "env:DB", "env:CACHE", "--format", "json", **urls)
+    live = run("check", *targets, "--format", "json", **sick)
     assert replayed.code == live.code == 2
     assert summary(replayed.report) == summary(live.report)
 

@@ -9,6 +9,7 @@ import pytest
 from tests.safety.tool import Ran, ended, run, spawn
 from tests.servers.debian import debian_postgres_bin
 from tests.servers.listener import BannerServer
+from tests.servers.pgbouncer import PgBouncer
 
 from backend_doctor.demo.servers import PostgresServer, RedisServer
 from backend_doctor.demo.servers.process import free_port
@@ -45,25 +46,41 @@ def redis() -> Iterator[RedisServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def pooler(postgres: PostgresServer) -> Iterator[PgBouncer]:
+    with PgBouncer(postgres, auth_type="scram-sha-256") as server:
+        yield server
+
+
 @pytest.fixture(params=["env", "file", "config", "variables", "settings"])
 def source(
-    request: pytest.FixtureRequest, tmp_path: Path, postgres: PostgresServer, redis: RedisServer
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    postgres: PostgresServer,
+    redis: RedisServer,
+    pooler: PgBouncer,
 ) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Arguments and variables that name both servers, each way that URLs can be given."""
-    urls = {"DB": postgres.admin_url(), "CACHE": redis.admin_url()}
+    """Arguments and variables that name the servers, each way that URLs can be given; an
+    application's own settings know of no pooler."""
+    urls = {
+        "DB": postgres.admin_url(),
+        "CACHE": redis.admin_url(),
+        "POOL": pooler.console_url("postgres", CANARY),
+    }
     for name, url in urls.items():
         (tmp_path / name).write_text(f"{url}\n")
     if request.param == "env":
-        return ("env:DB", "env:CACHE"), urls
+        return tuple(f"env:{name}" for name in urls), urls
     if request.param == "file":
-        return (f"file:{tmp_path / 'DB'}", f"file:{tmp_path / 'CACHE'}"), {}
+        return tuple(f"file:{tmp_path / name}" for name in urls), {}
     if request.param == "variables":
-        return (), {"DATABASE_URL": urls["DB"], "REDIS_URL": urls["CACHE"]}
+        names = {"DB": "DATABASE_URL", "CACHE": "REDIS_URL", "POOL": "PGBOUNCER_URL"}
+        return (), {names[name]: url for name, url in urls.items()}
     path = tmp_path / "settings.yaml"
     if request.param == "config":
         path.write_text(
             f"services:\n  shop:\n    postgres: {{url: '{urls['DB']}'}}\n"
-            "    redis: {url: '${CACHE}'}\n"
+            "    redis: {url: '${CACHE}'}\n    pgbouncer: {url: '${POOL}'}\n"
         )
         return ("--config", str(path)), urls
     path.write_text(
@@ -91,7 +108,7 @@ def everywhere(folder: Path, *arguments: str, **variables: str) -> Ran:
 def test_not_in_any_report(verbosity: str, source: Source, tmp_path: Path) -> None:
     where, variables = source
     ran = everywhere(tmp_path, *where, verbosity, **variables)
-    assert ran.code == 3, "one look tells no rates, and both logins are right"
+    assert ran.code == 3, "one look tells no rates, and all logins are right"
 
 
 def test_not_in_the_snapshot_nor_the_configuration(source: Source, tmp_path: Path) -> None:
@@ -102,7 +119,7 @@ def test_not_in_the_snapshot_nor_the_configuration(source: Source, tmp_path: Pat
     kept(run("check", "--from", str(snapshot), "-vv", "--format", "json"))
     shown = kept(run("config", "show", *where, **variables))
     assert shown.code == 0
-    assert shown.out.count("set (not shown)") == 2
+    assert shown.out.count("set (not shown)") == (2 if "--settings" in where else 3)
 
 
 def test_not_in_the_process_list(source: Source) -> None:
@@ -123,10 +140,11 @@ def test_not_in_the_process_list(source: Source) -> None:
 
 
 @pytest.mark.parametrize("verbosity", ["-vv", "-q"])
-@pytest.mark.parametrize("scheme", ["postgresql", "redis"])
-def test_not_in_a_failed_login(scheme: str, verbosity: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "name"), [("postgresql", "/shop"), ("postgresql", "/pgbouncer"), ("redis", "/1")]
+)
+def test_not_in_a_failed_login(scheme: str, name: str, verbosity: str, tmp_path: Path) -> None:
     login = f"{scheme}://someone:{quote(CANARY, safe='')}@"
-    name = "/shop" if scheme == "postgresql" else "/1"
     with BannerServer("http") as http, BannerServer("ssh") as ssh:
         urls = {
             "REFUSED": f"{login}127.0.0.1:{free_port()}{name}",
@@ -141,10 +159,11 @@ def test_not_in_a_failed_login(scheme: str, verbosity: str, tmp_path: Path) -> N
 
 
 def test_not_when_the_server_itself_refuses_it(
-    postgres: PostgresServer, redis: RedisServer, tmp_path: Path
+    postgres: PostgresServer, redis: RedisServer, pooler: PgBouncer, tmp_path: Path
 ) -> None:
     urls = {
         "DB": postgres.url(password=f"{CANARY}x"),
+        "POOL": pooler.console_url("postgres", f"{CANARY}x"),
         "CACHE": redis.url(user="nobody", password=CANARY),
     }
     targets = [f"env:{name}" for name in urls]
@@ -167,6 +186,8 @@ MALFORMED = [
     f"redis://:{CANARY}@127.0.0.1:6/0",
     f"redis://:{_Q}@one,two/0",
     f"postgresql://someone:%zz{_Q}@127.0.0.1:5/shop",
+    f"postgresql://someone:{CANARY}@127.0.0.1:5/pgbouncer",
+    f"postgresql://someone:{_Q}@127.0.0.1:5/pgbouncer?sslmode={_Q}",
 ]
 
 

@@ -31,6 +31,9 @@ class ConnectionChurn(PostgresFault):
         for _ in range(LASTING):
             place.run(browse(place, names.application, names.table, pause))
 
+    async def look(self, place: PostgresPlace, twin: bool) -> Facts:
+        return {"connecting_application": [place.names.application]}
+
     def missing(self, place: PostgresPlace, facts: Facts, twin: bool) -> list[str]:
         rate, each = facts["new_sessions_per_second"][-1], facts["transactions_per_session"][-1]
         if twin:

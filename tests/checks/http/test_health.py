@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.checks.postgres.builders import leaked, looks, session
+from tests.checks.postgres.builders import leaked, looks, session, waiting
 
 from backend_doctor import Each, Finding, Looks, Status, Subject
 from backend_doctor.backends.http.answers import HealthAnswers, Sample
@@ -82,6 +82,15 @@ def test_slow_answers() -> None:
     assert judge(*[sample(seconds=1.2)] * 6).status is Status.WARNING
     slow = judge(*[sample(seconds=3.5)] * 6)
     assert (slow.status, label(slow)) == (Status.CRITICAL, "http.slow")
+
+
+def test_slow_answers_name_who_waits_for_a_lock() -> None:
+    shared = Subject(kind="application", value="shop-api")
+    late = [sample(seconds=1.2)] * 6
+    moving = looks([waiting(20, 10, seconds=0.6)], [])
+    assert shared in judge(*late, database=moving).subjects
+    brief = looks([waiting(20, 10, seconds=0.1)], [])
+    assert shared not in judge(*late, database=brief).subjects
 
 
 def test_a_path_that_is_refused_is_a_fault_where_it_was_declared() -> None:

@@ -15,6 +15,7 @@ from tests.checks.postgres.builders import (
 from backend_doctor import Confidence, Each, Finding, Looks, Service, Status
 from backend_doctor.backends.cors.preflights import Exchange, Preflights, Response, Step
 from backend_doctor.backends.http.answers import HealthAnswers, Sample
+from backend_doctor.backends.postgres.counters import Counters, DatabaseCounters
 from backend_doctor.facts import Absence, AbsenceKind, Fact, Instance
 from backend_doctor.judge import judge as report_on
 from backend_doctor.model import Report, Target
@@ -37,6 +38,7 @@ def judge(
     used: int = 5,
     declared: int | None = 2,
     clients: Preflights | None = None,
+    counted: Looks[Counters] | None = None,
 ) -> Finding:
     answers = HealthAnswers(url="http://api/ready", path="/ready", declared=True, samples=samples)
     owner = service(pool_size=declared) if declared else service()
@@ -45,6 +47,7 @@ def judge(
         Each({"cors": clients} if clients else {}),
         Each({"postgres": database or looks(AFTER, BEFORE)}),
         Each({"postgres": slots(used)}),
+        Each({"postgres": counted} if counted else {}),
         owner,
     )
     assert isinstance(finding, Finding)
@@ -72,6 +75,14 @@ def test_it_is_named_by_the_answers_and_the_busy_pool() -> None:
         "sessions_of_application": 2,
         "free_slots": 22,
     }
+
+
+def test_the_remedy_says_how_many_connections_the_work_needs() -> None:
+    work = Counters(databases=(DatabaseCounters(name="shop", active_ms=14_940),))
+    cure = judge(TIMED_OUT, counted=Looks(Counters(), work, 5.0)).remedies[1]
+    assert "2 held, 3.0 busy on average over 5.0 s, 5 are enough at 70% use" in cure.effect
+    assert "pool_size=5," in cure.command
+    assert "pool_size=3," in judge(TIMED_OUT).remedies[1].command
 
 
 def test_the_message_itself_tells_the_size() -> None:
@@ -114,7 +125,7 @@ def test_blind_is_not_fine() -> None:
     assert judge(TIMED_OUT, database=blind).status is Status.UNKNOWN
     assert judge(QUICK, database=blind).status is Status.OK
     nothing: Each[Any] = Each({})
-    (finding,) = CHECK.function(None, nothing, nothing, nothing, Service(name="shop"))
+    (finding,) = CHECK.function(None, nothing, nothing, nothing, nothing, Service(name="shop"))
     assert finding.status is Status.SKIPPED
 
 

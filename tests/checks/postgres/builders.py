@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from backend_doctor import Finding, Instance, Looks, Service
+from backend_doctor import Each, Finding, Instance, Looks, Service
+from backend_doctor.backends.http.answers import HealthAnswers
+from backend_doctor.backends.pgbouncer.sockets import Clients, Servers
 from backend_doctor.backends.postgres.locks import Jam
 from backend_doctor.backends.postgres.sessions import LockWait, Session, Sessions
 from backend_doctor.backends.postgres.slots import Slots
@@ -11,6 +13,8 @@ from backend_doctor.registry import bundled_folder, load_file
 
 TAKEN_AT = "2026-11-23 10:00:00.5+00"
 WINDOW = 5.0
+NO_POOLER = (Each[Clients]({}), Each[Servers]({}))
+NO_FACE = Each[HealthAnswers]({})
 HOSTILE = """x'); DROP TABLE "users"; --\\"""
 
 

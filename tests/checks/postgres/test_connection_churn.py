@@ -4,29 +4,26 @@ import pytest
 from tests.checks.postgres.builders import WINDOW, cause, evidence, looks, run, session
 
 from backend_doctor import Finding, Looks, Status
-from backend_doctor.backends.postgres.counters import ConnectionCounters
+from backend_doctor.backends.postgres.counters import Counters, DatabaseCounters
+from backend_doctor.backends.postgres.newcomers import Newcomer, Newcomers
 from backend_doctor.backends.postgres.sessions import Sessions
 
 
-def counters(opened: int, ended: int, own: int = 0) -> Looks[ConnectionCounters]:
-    def at(sessions: int, transactions: int, statements: int) -> ConnectionCounters:
-        return ConnectionCounters(
-            sessions=sessions,
-            transactions=transactions,
-            reset_at="",
-            started_at="2026-11-23",
-            own_statements=statements,
-        )
+def counters(opened: int, ended: int, own: int = 0) -> Looks[Counters]:
+    def at(sessions: int, transactions: int, statements: int) -> Counters:
+        shop = DatabaseCounters(name="shop", sessions=sessions, commits=transactions)
+        return Counters(databases=(shop,), own_statements=statements)
 
     return Looks(at(1000, 5000, 3), at(1000 + opened, 5000 + ended, 3 + own), WINDOW)
 
 
 def judge(
-    counted: Looks[ConnectionCounters],
+    counted: Looks[Counters],
     seen: Looks[Sessions] | None = None,
+    caught: Newcomers | None = None,
     **limits: float,
 ) -> Finding:
-    (finding,) = run("connection_churn", counted, seen, **limits)
+    (finding,) = run("connection_churn", counted, seen, caught, **limits)
     return finding
 
 
@@ -89,3 +86,21 @@ def test_without_a_young_session_no_application_is_named(seen: Looks[Sessions] |
     finding = judge(counters(60, 60), seen)
     assert cause(finding) == "connection.churn"
     assert finding.subjects == ()
+
+
+def test_who_comes_and_goes_is_named_with_role_and_address() -> None:
+    caught = Newcomers(
+        groups=(
+            Newcomer(sessions=7, application="reporting", user="bi", client="10.0.0.9"),
+            Newcomer(sessions=1, application="shop-api", user="shop"),
+        )
+    )
+    finding = judge(counters(60, 60), looks([session(11)]), caught)
+    assert evidence(finding, "application") == "reporting"
+    text = finding.evidence[-1].text
+    assert "7 of 8 sessions" in text
+    assert "role bi, from 10.0.0.9" in text
+    assert [str(subject) for subject in finding.subjects] == [
+        "application reporting",
+        "application shop-api",
+    ]

@@ -6,6 +6,8 @@ import asyncpg
 import pytest
 from tests.checks.postgres.builders import (
     HOSTILE,
+    NO_FACE,
+    NO_POOLER,
     TAKEN_AT,
     cause,
     evidence,
@@ -21,7 +23,9 @@ from tests.checks.postgres.builders import (
     waiting,
 )
 
-from backend_doctor import Finding, Looks, Service, Status, Step
+from backend_doctor import Confidence, Each, Finding, Looks, Service, Status, Step
+from backend_doctor.backends.http.answers import HealthAnswers, Sample
+from backend_doctor.backends.pgbouncer.sockets import Clients, Servers
 from backend_doctor.backends.postgres.processes import ServerProcess, ServerProcesses
 from backend_doctor.backends.postgres.sessions import Session, Sessions
 from backend_doctor.backends.postgres.slots import Slots
@@ -34,12 +38,14 @@ def judge(
     found: Looks[Sessions],
     room: Slots | None = None,
     owner: Service | None = None,
+    pooler: tuple[Each[Clients], Each[Servers]] = NO_POOLER,
+    faces: Each[HealthAnswers] = NO_FACE,
     **limits: object,
 ) -> list[Finding]:
     owner = owner or service()
     settings = {k: v for k, v in owner.instances[0].settings.items() if isinstance(v, int)}
     room = room or slots(len(found.last.clients))
-    facts = (found.last, found, room, owner, instance(**settings))
+    facts = (found.last, found, room, *pooler, faces, owner, instance(**settings))
     return run("idle_in_transaction", *facts, **limits)
 
 
@@ -237,7 +243,44 @@ def test_blind_sessions_that_worked_in_between_are_healthy() -> None:
 @pytest.mark.parametrize(("age", "status"), [(29.0, Status.OK), (30.0, Status.WARNING)])
 def test_one_look_asks_for_older_sessions(age: float, status: Status) -> None:
     seen = looks([leaked(pid, state_age=age) for pid in (11, 12, 13)]).last
-    facts = (seen, None, slots(3), service(), instance())
+    facts: tuple[object, ...] = (seen, None, slots(3), *NO_POOLER, NO_FACE, service(), instance())
     (finding,) = run("idle_in_transaction", *facts)
     assert finding.status is status
     assert "looks" not in "".join(entry.text for entry in finding.evidence)
+
+
+def test_what_waits_for_another_service_is_no_leak() -> None:
+    before = [
+        leaked(pid, transaction_us=pid, state_age=age) for pid, age in enumerate((3, 4, 5, 6))
+    ]
+    after = [
+        leaked(pid, transaction_us=pid, state_age=age + 5.0) for pid, age in enumerate((3, 4, 5))
+    ]
+    turned = leaked(3, transaction_us=900, state_us=901, state_age=2.0)
+    (finding,) = judge(looks([*after, turned], before))
+    assert finding.status is Status.OK
+    stuck = [leaked(pid, transaction_us=pid, state_age=60.0) for pid in range(3)]
+    (finding,) = judge(looks([*stuck, turned], [*stuck, *before[3:]]))
+    assert (cause(finding), pids(finding)) == (LEAK, {0, 1, 2})
+
+
+@pytest.mark.parametrize(
+    ("age", "apart", "problem", "confidence"),
+    [
+        (9.0, 0.01, "no answer within 4 s", Confidence.POSSIBLE),
+        (31.0, 0.01, "no answer within 4 s", Confidence.LIKELY),
+        (9.0, 1.0, "no answer within 4 s", Confidence.LIKELY),
+        (9.0, 0.01, "", Confidence.LIKELY),
+    ],
+    ids=["may wait for the pool", "old", "one after the other", "requests are answered"],
+)
+def test_what_may_wait_for_its_own_pool_is_less_sure(
+    age: float, apart: float, problem: str, confidence: Confidence
+) -> None:
+    stuck = [leaked(pid, state_age=age, state_us=int(1e9 + pid * apart * 1e6)) for pid in (1, 2, 3)]
+    asked = Sample(path="/ready", status=0 if problem else 200, seconds=4.0, problem=problem)
+    answers = HealthAnswers(url="http://api", path="/ready", declared=True, samples=(asked,))
+    (finding,) = judge(looks(stuck), faces=Each({"http": answers}))
+    assert finding.cause is not None
+    assert finding.cause.confidence is confidence
+    assert bool(finding.notes) is (confidence is Confidence.POSSIBLE)

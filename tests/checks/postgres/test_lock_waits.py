@@ -20,7 +20,7 @@ from tests.checks.postgres.builders import (
 
 from backend_doctor import Finding, Looks, Status, Step
 from backend_doctor.backends.postgres.locks import jams
-from backend_doctor.backends.postgres.sessions import Session, Sessions
+from backend_doctor.backends.postgres.sessions import LockWait, Session, Sessions
 
 ORDERS = "public.orders"
 
@@ -140,6 +140,13 @@ class TestHotRow:
         assert not any("terminate" in remedy.command for remedy in finding.remedies)
         assert not any(remedy.step is Step.STOP for remedy in finding.remedies)
 
+    def test_the_table_is_told_by_either_look(self) -> None:
+        between = [waiting(pid, 31, lock=None) for pid in range(40, 48)]
+        found = looks([turn(31, 2), *between], [turn(30, 1), *writers(6, 30)])
+        (finding,) = judge(found)
+        assert evidence(finding, "waiting_sessions") == 8
+        assert evidence(finding, "contended_table") == "public.stock"
+
     def test_the_same_connection_with_a_new_transaction_has_another_turn(self) -> None:
         found = looks([turn(30, 2), *writers(6, 30)], [turn(30, 1), *writers(6, 30)])
         assert [cause(finding) for finding in judge(found)] == ["lock.hot_row"]
@@ -197,6 +204,115 @@ class TestLongTransaction:
         assert judge(found, warning_seconds=0.4)[0].status is Status.WARNING
         assert judge(found, warning_seconds=0.4, critical_waiters=1)[0].status is Status.CRITICAL
         assert judge(found, warning_seconds=0.1, critical_seconds=0.5)[0].status is Status.CRITICAL
+
+
+def guarded(pid: int, *blockers: int, **fields: object) -> Session:
+    """One that waits for an advisory lock."""
+    key = str(fields.pop("key", "0/42/1"))
+    lock = LockWait(type="advisory", mode="ExclusiveLock", key=key, seconds=10.0)
+    usual = {"wait": "advisory", "lock": lock, "query": "SELECT pg_advisory_lock($1)"}
+    return waiting(pid, *blockers, **{**usual, **fields})
+
+
+class TestAdvisoryLock:
+    def queue(self, count: int = 3, **fields: object) -> list[Session]:
+        return [guarded(pid, 10, **fields) for pid in range(20, 20 + count)]
+
+    def test_a_session_that_went_back_to_the_pool_with_it(self) -> None:
+        head = session(10, application="worker", query="SELECT pg_advisory_lock($1)", locks=1)
+        (finding,) = judge(looks([head, *self.queue()]))
+        assert (finding.status, cause(finding)) == (Status.WARNING, "lock.advisory")
+        assert finding.summary.startswith("3 sessions wait for advisory lock 42 behind pid 10")
+        assert evidence(finding, "head_blocker_pid") == 10
+        assert evidence(finding, "advisory_key") == "0/42"
+        assert evidence(finding, "advisory_level") == "session"
+        end = next(r.command for r in finding.remedies if r.step is Step.STOP)
+        assert "pid IN (10)" in end
+        assert "state IN ('idle')" in end
+
+    @pytest.mark.parametrize(
+        ("query", "level"),
+        [
+            ("SELECT pg_advisory_xact_lock($1)", "transaction"),
+            ("select PG_TRY_ADVISORY_LOCK($1)", "session"),
+            ("UPDATE stock SET a = $1", "either"),
+        ],
+    )
+    def test_within_a_transaction_its_statement_may_tell(self, query: str, level: str) -> None:
+        head = leaked(10, application="worker", query=query, transaction_us=5)
+        (finding,) = judge(looks([head, *self.queue()]))
+        assert cause(finding) == "lock.advisory"
+        assert evidence(finding, "advisory_level") == level
+
+    @pytest.mark.parametrize(
+        ("key", "numbers"),
+        [
+            ("0/42/1", "42"),
+            ("1/2/1", "4294967298"),
+            ("4294967295/4294967295/1", "-1"),
+            ("7/3/2", "7, 3"),
+            ("4294967295/0/2", "-1, 0"),
+        ],
+    )
+    def test_keys_read_as_the_application_gave_them(self, key: str, numbers: str) -> None:
+        (finding,) = judge(looks([session(10, application="a"), *self.queue(key=key)]))
+        assert f"advisory lock {numbers} behind" in finding.summary
+
+    def test_the_twin_is_a_leader_with_its_standbys(self) -> None:
+        leader = session(10, application="worker-1")
+        standbys = self.queue(2, application="worker-2")
+        (finding,) = judge(looks([leader, *standbys]))
+        assert finding.status is Status.OK
+        assert "standbys" in finding.notes[0]
+        others = judge(looks([leader, *self.queue(2, application="shop-api")]))
+        assert [cause(one) for one in others] == ["lock.advisory"]
+        more = judge(looks([leader, *standbys]), advisory_waiters=2)
+        assert [cause(one) for one in more] == ["lock.advisory"]
+
+    def test_who_waits_is_counted_not_for_how_long(self) -> None:
+        head = session(10, application="worker")
+        assert judge(looks([head, *self.queue(4)]), critical_seconds=5.0)[0].status is (
+            Status.WARNING
+        )
+        assert judge(looks([head, *self.queue(5)]))[0].status is Status.CRITICAL
+
+
+class TestTree:
+    def tree(self, found: list[Session]) -> list[str]:
+        (jam,) = jams(sessions(found))
+        return jam.lines()
+
+    def test_the_root_first_then_waiters_by_depth(self) -> None:
+        readers = [reader(pid, 11) for pid in range(20, 26)]
+        assert self.tree([report(), alter(10), *readers, waiting(30, 20, seconds=1.0)]) == [
+            "pid 10 report (active, 40 s in its transaction)",
+            "| SELECT sum(total) FROM orders",
+            "  -> migration, 10.0 s (pid 11)",
+            "     | AccessExclusive on public.orders: ALTER TABLE orders ADD C...",
+            "    -> 6 x shop-api, 10.0 s (pid 20, 21, 22, ...)",
+            "       | AccessShare on public.orders: SELECT * FROM orders WHERE...",
+            "      -> shop-api, 1.0 s (pid 30)",
+            "         | Share on transactionid: UPDATE stock SET left = left -...",
+        ]
+
+    def test_it_fits_into_80_columns(self) -> None:
+        long = {"application": "a" * 90, "query": "SELECT " + "b" * 900}
+        found = [report(**long), *(waiting(pid, 10, **long) for pid in range(20, 30))]
+        (finding,) = judge(looks(found))
+        lines = [e.text for e in finding.evidence if e.key.startswith("tree_")]
+        assert len(lines) == 4
+        assert max(map(len, lines)) + 12 <= 80
+
+    def test_many_kinds_of_waiters_are_counted(self) -> None:
+        found = [report(), *(waiting(pid, 10, query=f"q{pid}") for pid in range(20, 60))]
+        assert self.tree(found)[-1] == "  and 32 more"
+
+    def test_a_queue_for_one_row_is_two_deep(self) -> None:
+        lines = self.tree([turn(30, 1), *writers(6, 30)])
+        assert [line for line in lines if "-> " in line] == [
+            "  -> shop-api, 0.1 s (pid 40)",
+            "    -> 5 x shop-api, 0.1 s (pid 41, 42, 43, ...)",
+        ]
 
 
 def test_two_heads_are_two_findings_the_larger_first() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from tests.checks.postgres.builders import (
     HOSTILE,
+    NO_POOLER,
     cause,
     evidence,
     instance,
@@ -19,7 +20,10 @@ from tests.checks.postgres.builders import (
     waiting,
 )
 
-from backend_doctor import Finding, Looks, Service, Status, Subject
+from backend_doctor import Each, Finding, Looks, Service, Status, Subject
+from backend_doctor.backends.pgbouncer.sockets import Clients, Servers
+from backend_doctor.backends.postgres.clients import ClientProcess, ClientProcesses
+from backend_doctor.backends.postgres.counters import Counters, DatabaseCounters
 from backend_doctor.backends.postgres.sessions import Session, Sessions
 from backend_doctor.backends.postgres.slots import Slots
 
@@ -30,11 +34,15 @@ def judge(
     room: Slots,
     found: Looks[Sessions] | None,
     owner: Service | None = None,
+    counted: Looks[Counters] | None = None,
+    processes: ClientProcesses | None = None,
+    pooler: tuple[Each[Clients], Each[Servers]] = NO_POOLER,
     **limits: object,
 ) -> Finding:
     owner = owner or service()
     settings = {k: v for k, v in owner.instances[0].settings.items() if isinstance(v, int)}
-    (finding,) = run("pool_exhaustion", room, found, owner, instance(**settings), **limits)
+    facts = (room, found, counted, processes, *pooler, owner, instance(**settings))
+    (finding,) = run("pool_exhaustion", *facts, **limits)
     return finding
 
 
@@ -123,6 +131,25 @@ class TestOversubscribed:
     def test_unlimited_overflow_counts_the_pool(self) -> None:
         found = judge(slots(27), looks(idle(27)), service(8, pool_size=5, max_overflow=-1))
         assert evidence(found, "declared_connections") == 40
+
+    def test_it_says_how_many_connections_are_enough(self) -> None:
+        counted = Looks(
+            Counters(), Counters(databases=(DatabaseCounters(name="shop", active_ms=6_800),)), 5.0
+        )
+        found = judge(slots(27), looks(idle(27)), service(2, 4, pool_size=5), counted)
+        assert evidence(found, "busy_connections") == 1.4
+        cure = next(remedy for remedy in found.remedies if remedy.step == "cure")
+        assert "27 held, 1.4 busy on average over 5.0 s, 2 are enough at 70% use" in cure.effect
+
+    def test_processes_of_this_machine_are_named(self) -> None:
+        held = ClientProcesses(
+            clients=tuple(
+                ClientProcess(pid=pid, client_pid=7, name="gunicorn") for pid in range(100, 120)
+            )
+        )
+        found = judge(slots(27), looks(idle(27)), processes=held)
+        told = next(item.text for item in found.evidence if item.key == "client_processes")
+        assert told == "held from here: gunicorn (pid 7) 20, 10.0.0.7 7"
 
 
 class TestPileup:

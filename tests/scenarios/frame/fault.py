@@ -9,7 +9,7 @@ from tests.scenarios.frame.oracle import Facts
 from tests.scenarios.frame.place import OwnPlace, Place, PostgresPlace, RedisPlace
 
 P = TypeVar("P", bound=Place)
-Kind = Literal["postgres", "redis", "http", "cors", "token", "process"]
+Kind = Literal["postgres", "pgbouncer", "redis", "http", "cors", "token", "process"]
 
 
 class Fault(ABC, Generic[P]):

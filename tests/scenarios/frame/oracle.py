@@ -123,7 +123,6 @@ def _reading(rows: Sequence[Row], stayed: set[tuple[int, object]]) -> Facts:
         "lock_heads": [*heads],
         "queue_makers": [*heads, *altering],
         "applications": [*{row["application"] for row in rows}],
-        "new_applications": [*{row["application"] for row in rows if row["age"] < 1}],
     }
 
 

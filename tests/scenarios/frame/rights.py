@@ -57,3 +57,10 @@ async def grant_redis(server: RedisServer, login: Login) -> None:
             if answer not in (b"OK", True):
                 raise RuntimeError(f"{words} answered {answer!r}")
         await admin.acl_setuser(login.user, enabled=True, passwords=[f"+{login.password}"])
+
+
+async def pgbouncer_settings(user: str) -> dict[str, str]:
+    """The settings of PgBouncer's that an administrator pastes: the lines without a ;."""
+    lines = (await _printed("pgbouncer", Login(user))).splitlines()
+    pairs = (line.split(" = ", 1) for line in lines if line and not line.startswith(";"))
+    return {words[0]: words[1] for words in pairs}

@@ -18,6 +18,7 @@ from typing import Any
 
 import uvicorn
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
 from starlette.applications import Starlette
@@ -30,11 +31,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 class _Orders:
     """What the path does: nothing, or a ``statement`` over a pool of ``size`` connections, each
-    waited for ``timeout`` seconds; ``workers`` tasks do so all the time, with a ``pause``."""
+    waited for ``timeout`` seconds; ``workers`` tasks do so all the time, with a ``pause``.
+    ``opens`` connections are used once at the start, and kept for ever if it ``keeps`` them.
+    ``again`` runs the statement once more meanwhile, over the "same" connection or "another";
+    ``autocommit`` leaves transactions out."""
 
     def __init__(self, task: dict[str, Any]) -> None:
         self._fails_every, self._asked = task.get("fails_every", 0), 0
         self._database: dict[str, Any] = task.get("database", {})
+        self._forgiven = (DBAPIError,) if "lock_timeout" in self._database else ()
         if self._database:
             self._engine = create_async_engine(
                 self._database["url"],
@@ -42,8 +47,12 @@ class _Orders:
                 max_overflow=0,
                 pool_timeout=self._database["timeout"],
                 connect_args={
-                    "server_settings": {"application_name": self._database["application"]}
+                    "server_settings": {
+                        "application_name": self._database["application"],
+                        "lock_timeout": str(self._database.get("lock_timeout", 0)),
+                    }
                 },
+                **({"isolation_level": "AUTOCOMMIT"} if self._database.get("autocommit") else {}),
             )
 
     async def answer(self, request: Request) -> Response:
@@ -51,21 +60,40 @@ class _Orders:
         if self._fails_every and self._asked % self._fails_every == 0:
             raise LookupError("no such warehouse")
         if self._database:
-            await self._work()
+            with suppress(*self._forgiven):
+                await self._work()
         return JSONResponse({"orders": []})
 
     async def _work(self) -> None:
+        statement, again = text(self._database["statement"]), self._database.get("again")
         async with self._engine.connect() as connection:
+            await connection.execute(statement)
+            if again == "same":
+                await connection.execute(statement)
+            elif again == "another":
+                async with self._engine.connect() as other:
+                    await other.execute(statement)
+
+    async def _open(self) -> None:
+        """Fills the pool, and forgets about its connections or gives them back."""
+        opened = [await self._engine.connect() for _ in range(self._database.get("opens", 0))]
+        for connection in opened:
             await connection.execute(text(self._database["statement"]))
+            await connection.commit()
+            if not self._database.get("keeps"):
+                await connection.close()
+        self._kept = opened
 
     async def work_on(self) -> None:
         while True:
-            with suppress(PoolTimeoutError):
+            with suppress(PoolTimeoutError, *self._forgiven):
                 await self._work()
             await asyncio.sleep(self._database["pause"])
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        if self._database:
+            await self._open()
         count = self._database.get("workers", 0)
         workers = [asyncio.create_task(self.work_on()) for _ in range(count)]
         yield
