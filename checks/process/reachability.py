@@ -15,6 +15,7 @@ from backend_doctor import (
     Subject,
     check,
 )
+from backend_doctor.backends.reachability import given_on_the_command_line
 
 
 def _cause(login: Login) -> Cause:
@@ -22,6 +23,8 @@ def _cause(login: Login) -> Cause:
         label, because = "reach.refused", "it has ended, or runs on another machine"
     elif login.problem is Problem.RIGHTS:
         label, because = "reach.rights", "it is another user's, and hidden from this one"
+    elif login.problem is Problem.LOST:
+        label, because = "reach.lost", "it was there at first and ended while it was looked at"
     else:
         label, because = "reach.other", "what the configuration says fits no process, or several"
     confidence = Confidence.POSSIBLE if label == "reach.other" else Confidence.CERTAIN
@@ -63,7 +66,9 @@ def reachability(login: Login, instance: Instance) -> Iterator[Finding]:
                 effect="looks for it again; as root it shows every user's processes",
                 language="sh",
             ),
-            Remedy(
+            given_on_the_command_line()
+            if instance.adhoc
+            else Remedy(
                 step=Step.CONFIRM,
                 command="backend-doctor config show",
                 effect="shows how the process is named, and where that was configured",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from backend_doctor import __version__
 from backend_doctor.backends import Connection, connect, load
+from backend_doctor.backends.login import lost
 from backend_doctor.deadlines import Clock, MonotonicClock, Timing, within
 from backend_doctor.endpoint import Endpoint
 from backend_doctor.facts import (
@@ -43,7 +44,8 @@ class _Session:
     plan: Plan
     login: Login | None = None
     connection: Connection | None = None
-    lost: str = ""
+    lost: Absence | None = None
+    opened: float = 0.0
     facts: dict[str, list[Look]] = field(default_factory=dict)
     known: dict[type[Fact], Fact | Absence] = field(default_factory=dict)
     seconds: float = 0.0
@@ -150,7 +152,7 @@ class Engine:
             login = failed(Problem.TIMED_OUT, f"no answer within {limit:g} s")
         except Exception as error:  # noqa: BLE001 - a fault of one backend's must not end the run
             login = failed(Problem.OTHER, f"our own code failed: {type(error).__name__}")
-        session.login = login
+        session.login, session.opened = login, self._clock.now()
         self._record(session, Login, login)
 
     def _record(self, session: _Session, fact: type[Fact], found: Fact | Absence) -> None:
@@ -177,23 +179,39 @@ class Engine:
             collect = getattr(fact, "collect")  # noqa: B009 - not part of the base class
             found: Fact = await within(min(fact.seconds_limit, remaining), collect(**arguments))
         except Absent as absent:
-            return absent.absence
+            return self._cut_off(session, absent) or absent.absence
         except TimeoutError:
-            limit = fact.seconds_limit
-            self._give_up(session, f"reading {fact.__name__} took longer than {limit:g} s")
-            return Absence(kind=AbsenceKind.FAILED, reason=session.lost)
+            return self._give_up(
+                session, f"reading {fact.spoken()} took longer than {fact.seconds_limit:g} s"
+            )
         except Exception as error:  # noqa: BLE001 - one unreadable fact must not stop the rest
-            if session.connection is not None and session.connection.is_closed():
-                self._give_up(session, f"the connection was lost while reading {fact.__name__}")
-                return Absence(kind=AbsenceKind.FAILED, reason=session.lost)
             reason = f"reading failed: {type(error).__name__}: {error}"
-            return Absence(kind=AbsenceKind.FAILED, reason=reason)
+            failed = Absence(kind=AbsenceKind.FAILED, reason=reason)
+            return self._cut_off(session, error) or failed
         return found
 
-    def _give_up(self, session: _Session, why: str) -> None:
-        session.lost = f"{why}; the connection was given up"
+    def _give_up(self, session: _Session, why: str) -> Absence:
+        reason = f"{why}; the connection was given up"
+        session.lost = Absence(kind=AbsenceKind.FAILED, reason=reason)
         if session.connection is not None:
             session.connection.abort()
+        return session.lost
+
+    def _cut_off(self, session: _Session, error: Exception) -> Absence | None:
+        """Why nothing more is read, if the other side has ended the connection; then the login
+        is no longer good, and is never tried again."""
+        connection, login = session.connection, session.login
+        if session.lost or login is None or connection is None or not connection.is_closed():
+            return None
+        lasted = self._clock.now() - session.opened
+        ended = lost(login, session.endpoint, error, getattr(connection, "farewell", None), lasted)
+        if ended is None:
+            return self._give_up(session, f"the connection ended without a server's fault: {error}")
+        self._record(session, Login, ended)
+        reason = f"the connection to {session.endpoint.address} was lost between the looks"
+        session.lost = Absence(kind=AbsenceKind.LOGIN, reason=reason)
+        connection.abort()
+        return session.lost
 
     def _arguments(self, session: _Session, fact: type[Fact]) -> dict[str, object]:
         return {
@@ -208,7 +226,8 @@ class Engine:
             return session.instance
         found: Fact | Looks[Fact] | Absence | None = session.known.get(need.fact)
         if need.form == "looks":
-            found = seen_twice(need.fact, session.facts.get(need.fact.__name__))
+            looks = session.facts.get(need.fact.__name__)
+            found = seen_twice(need.fact, looks, self._timing.window)
         if isinstance(found, (Fact, Looks)):
             return found
         if need.optional:
@@ -218,7 +237,7 @@ class Engine:
 
     def _live(self, session: _Session, optional: bool) -> Connection | None:
         if session.lost:
-            raise Absent(session.lost, kind=AbsenceKind.FAILED)
+            raise Absent(session.lost.reason, kind=session.lost.kind)
         if session.connection is None and not optional:
             raise Absent(f"no login to {session.endpoint.address}", kind=AbsenceKind.LOGIN)
         return session.connection

@@ -4,6 +4,7 @@ A fact type lives beside its SQL or command in ``backends/<kind>/`` and has a cl
 ``async collect(cls, ...) -> Self`` whose parameters are a connection or other facts.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,6 +21,11 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     seconds_limit: ClassVar[float] = 5.0
+
+    @classmethod
+    def spoken(cls) -> str:
+        """Its name for people: ``statement statistics``."""
+        return " ".join(re.findall(r"[A-Z]+[a-z0-9]*", cls.__name__)).lower()
 
     @property
     def epoch(self) -> str:
@@ -95,6 +101,10 @@ class Each(Mapping[str, "E | Absence"], Generic[E]):
 Setting = str | int | float | bool | tuple[str, ...]
 
 
+ADHOC = "adhoc"
+"""The service of the backends that the command line names by URL, ``env:`` or ``file:``."""
+
+
 class Instance(Fact, frozen=True):
     """One configured backend without its secrets.
 
@@ -111,6 +121,11 @@ class Instance(Fact, frozen=True):
     database: str = ""
     user: str = ""
     settings: dict[str, Setting] = {}
+
+    @property
+    def adhoc(self) -> bool:
+        """Whether no configuration names it, but the command line."""
+        return self.service == ADHOC
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -138,7 +153,8 @@ class Service(Fact, frozen=True):
 
 
 class Problem(StrEnum):
-    """What stopped a login, told apart as far as it can be from outside."""
+    """What stopped a login, told apart as far as it can be from outside; LOST is what ended the
+    connection after it."""
 
     NONE = "none"
     NAME_UNKNOWN = "name_unknown"
@@ -150,6 +166,7 @@ class Problem(StrEnum):
     RIGHTS = "rights"
     FULL = "full"
     STARTING = "starting"
+    LOST = "lost"
     OTHER = "other"
 
 

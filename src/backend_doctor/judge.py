@@ -26,9 +26,11 @@ from backend_doctor.text import safe_text, shorten
 Limits = Mapping[str, Mapping[str, Any]]
 
 
-def _seen(need: Need, backend: Examined) -> Fact | Looks[Fact] | Absence:
+def _seen(need: Need, backend: Examined, window: float) -> Fact | Looks[Fact] | Absence:
     looks = backend.facts.get(need.fact.__name__)
-    return seen_twice(need.fact, looks) if "looks" in need.form else last_seen(need.fact, looks)
+    if "looks" in need.form:
+        return seen_twice(need.fact, looks, window)
+    return last_seen(need.fact, looks)
 
 
 class _Resolver:
@@ -36,6 +38,7 @@ class _Resolver:
 
     def __init__(self, snapshot: Snapshot, backend: Examined) -> None:
         self._backend = backend
+        self._window = snapshot.window
         self._service = next(
             service for service in snapshot.services if service.name == backend.instance.service
         )
@@ -54,20 +57,20 @@ class _Resolver:
         if need.form in ("each", "each_looks"):
             kind = home(need.fact) or self._backend.instance.backend
             found_each: dict[str, Fact | Looks[Fact] | Absence] = {
-                other.instance.name: _seen(need, other)
+                other.instance.name: _seen(need, other, self._window)
                 for other in self._siblings
                 if other.instance.backend == kind
             }
             return Each[Fact | Looks[Fact]](found_each)
-        found = _seen(need, self._backend)
+        found = _seen(need, self._backend, self._window)
         if not isinstance(found, Absence):
             return found
         if need.optional:
             return None
-        absent = Absent(
-            f"{need.fact.__name__}: {found.reason}", remedy=found.remedy, kind=found.kind
-        )
-        raise absent
+        reason = found.reason
+        if found.kind is not AbsenceKind.NOT_APPLICABLE:
+            reason = f"{need.fact.spoken()}: {reason}"
+        raise Absent(reason, remedy=found.remedy, kind=found.kind)
 
 
 _LANGUAGES = {"postgres": "sql", "redis": "redis", "mongodb": "text", "pgbouncer": "text"}

@@ -5,7 +5,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from backend_doctor.errors import UserError
 from backend_doctor.facts import Instance
 from backend_doctor.registry import Check, Limit, bundled_folder, load_checks
 from backend_doctor.snapshot import Snapshot
+from backend_doctor.text import nearest
 
 Limits = dict[str, dict[str, Any]]
 SAMPLED = ("process",)
@@ -61,8 +61,8 @@ def _bundled_files() -> list[Path]:
 
 
 def _nearest(word: str, words: Iterable[str]) -> str:
-    near = get_close_matches(word, list(words), n=1, cutoff=0.4)
-    return f"; did you mean {near[0]!r}?" if near else "; see: backend-doctor list"
+    near = nearest(word, words)
+    return f"; did you mean {near!r}?" if near else "; see: backend-doctor list"
 
 
 def _converted(check: Check, limit: Limit, value: object) -> object:

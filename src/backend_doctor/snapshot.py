@@ -14,6 +14,7 @@ from backend_doctor.text import storable
 
 SCHEMA_VERSION = 1
 F = TypeVar("F", bound=Fact)
+_ONE_LOOK = "Needs two looks; --window 0 allows one"
 _NOT_READ = Absence(kind=AbsenceKind.FAILED, reason="was not read before the run ended")
 
 
@@ -79,15 +80,16 @@ def last_seen(fact: type[F], looks: list[Look] | None) -> F | Absence:
     return decode(fact, look.value) if look.value is not None else look.absent or _NOT_READ
 
 
-def seen_twice(fact: type[F], looks: list[Look] | None) -> Looks[F] | Absence:
-    """Two looks at the fact, or why no rate can be told."""
+def seen_twice(fact: type[F], looks: list[Look] | None, window: float) -> Looks[F] | Absence:
+    """Two looks at the fact, or why no rate can be told. ``window`` is the run's."""
     last = last_seen(fact, looks)
     if isinstance(last, Absence) or looks is None:
         return last if isinstance(last, Absence) else _NOT_READ
+    if len(looks) < 2 and window == 0:
+        return Absence(kind=AbsenceKind.NOT_APPLICABLE, reason=_ONE_LOOK)
     if len(looks) < 2 or looks[0].value is None:
         return Absence(
-            kind=AbsenceKind.FAILED,
-            reason="was seen only once, so no rate can be told; use a --window above 0",
+            kind=AbsenceKind.FAILED, reason="seen only once, so no rate can be told; check again"
         )
     first = decode(fact, looks[0].value)
     if first.epoch != last.epoch:

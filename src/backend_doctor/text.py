@@ -1,6 +1,7 @@
 """Hostile text made harmless: what comes from a target passes here before it is shown."""
 
 import re
+from collections.abc import Iterable
 
 # C0 and C1 controls, DEL, line and paragraph separators, bidirectional overrides and
 # isolates, zero-width and invisible characters, lone surrogates, the byte order mark.
@@ -36,3 +37,12 @@ def storable(text: str) -> str:
 def shorten(text: str, width: int) -> str:
     """``text`` cut to ``width`` characters, an ellipsis included."""
     return text if len(text) <= width else text[: max(0, width - 3)] + "..."
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """The one that was probably meant: the closest in spelling, else one that holds it; or ""."""
+    from difflib import get_close_matches
+
+    known = list(words)
+    near = get_close_matches(word, known, n=1, cutoff=0.6)
+    return next(iter([*near, *(one for one in known if len(word) >= 3 and word in one)]), "")

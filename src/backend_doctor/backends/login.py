@@ -25,6 +25,8 @@ Classify = Callable[[BaseException], tuple[Problem, str, str] | None]
 _PATIENCE = 1.0
 _MAYBE_FOREIGN = (Problem.OTHER, Problem.TLS, Problem.WRONG_PROTOCOL)
 _REFUSALS = {errno.ECONNREFUSED, errno.ENOENT, errno.ENOTSOCK}
+# idle_session_timeout, idle_in_transaction_session_timeout, transaction_timeout
+_IDLED = {"57P05", "25P03", "25P04"}
 _NO_ROUTE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT}
 
 
@@ -72,6 +74,33 @@ def explain(error: BaseException, classify: Classify) -> tuple[Problem, str, str
         if found is not None:
             return found
     return Problem.OTHER, "", f"{type(error).__name__}: {error}"
+
+
+def lost(
+    login: Login,
+    endpoint: Endpoint,
+    error: BaseException,
+    farewell: tuple[str, str] | None,
+    lasted: float,
+) -> Login | None:
+    """The login after the other side has ended its connection, ``lasted`` seconds later.
+
+    ``farewell`` is the server's last (code, message), else what ``error`` tells counts. None
+    when the server only ended an idle session by its own rule, or the driver waited no longer.
+    """
+    links = _chain(error)
+    codes = (getattr(link, "sqlstate", None) for link in links)
+    code = next((str(found) for found in codes if found), "")
+    code, said = farewell or (code, str(error))
+    if code in _IDLED or any("Timeout" in type(link).__name__ for link in links):
+        return None
+    secrets = [endpoint.password] if endpoint.password else []
+    return msgspec.structs.replace(
+        login,
+        problem=Problem.LOST,
+        code=code,
+        message=storable(shorten(scrub(f"{said}, {lasted:.1f} s after the login", secrets), 300)),
+    )
 
 
 async def _foreign(endpoint: Endpoint, protocol: str, seconds: float) -> str:

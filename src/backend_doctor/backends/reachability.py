@@ -27,6 +27,8 @@ _BECAUSE = {
     Problem.RIGHTS: "the login is right, but this user may not connect here",
     Problem.FULL: "the server has no free connection for a user without special rights",
     Problem.STARTING: "the server is starting, stopping or recovering, and takes no clients yet",
+    Problem.LOST: "the server let us in and then ended the connection: it went down, was "
+    "restarted, or somebody ended our session; no login was tried again",
     Problem.OTHER: "the connection ended before a login was possible",
 }
 
@@ -51,18 +53,34 @@ def _summary(login: Login, product: str) -> str:
         Problem.LOGIN: f"{product} at {place} refuses the login: {login.message}.",
         Problem.RIGHTS: f"{product} at {place} lets this user in no further: {login.message}.",
         Problem.FULL: f"{product} at {place} is full: {login.message}.",
+        Problem.LOST: f"{product} at {place} was lost between the looks: {login.message}.",
         Problem.STARTING: f"{product} at {place} takes no clients yet: {login.message}.",
     }
     return texts.get(login.problem, f"The login at {place} failed: {login.message}.")
 
 
+def given_on_the_command_line() -> Remedy:
+    """Where to look for a target that no configuration holds."""
+    return Remedy(
+        step=Step.CONFIRM,
+        command="compare it with the target that was given on the command line (what env:NAME or "
+        "file:PATH holds)",
+        effect="the address came from there",
+        language="text",
+    )
+
+
 def _remedies(login: Login, instance: Instance, ping: str) -> tuple[Remedy, ...]:
     service = f"{instance.service}.{instance.backend}"
-    origin = Remedy(
-        step=Step.CONFIRM,
-        command="backend-doctor config show",
-        effect=f"shows the address used for {service} and where it came from",
-        language="sh",
+    origin = (
+        given_on_the_command_line()
+        if instance.adhoc
+        else Remedy(
+            step=Step.CONFIRM,
+            command="backend-doctor config show",
+            effect=f"shows the address used for {service} and where it came from",
+            language="sh",
+        )
     )
     if login.problem is Problem.NAME_UNKNOWN:
         ask = Remedy(
@@ -72,6 +90,8 @@ def _remedies(login: Login, instance: Instance, ping: str) -> tuple[Remedy, ...]
             language="sh",
         )
         return ask, origin
+    if login.problem is Problem.LOST:
+        return (_again(ping),)
     if login.problem in (Problem.LOGIN, Problem.RIGHTS):
         grants = Remedy(
             step=Step.CURE,
@@ -80,10 +100,20 @@ def _remedies(login: Login, instance: Instance, ping: str) -> tuple[Remedy, ...]
             language="sh",
         )
         return origin, grants
-    probe = Remedy(
+    return _again(ping), origin
+
+
+def _again(ping: str) -> Remedy:
+    return Remedy(
         step=Step.CONFIRM, command=ping, effect="asks again from this machine", language="sh"
     )
-    return probe, origin
+
+
+def _attempt(login: Login) -> str:
+    took = f"{login.seconds:.2f} s of {login.limit:g} s"
+    if login.problem is Problem.LOST:
+        return f"let in after {took}, then cut off"
+    return f"one attempt, {took}"
 
 
 def judge_login(login: Login, instance: Instance, *, product: str, ping: str) -> Iterator[Finding]:
@@ -109,8 +139,7 @@ def judge_login(login: Login, instance: Instance, *, product: str, ping: str) ->
             Evidence(
                 key="login_problem",
                 value=login.problem.value,
-                text=f"one attempt, {login.seconds:.2f} s of {login.limit:g} s: "
-                f"{said or login.problem.value}",
+                text=f"{_attempt(login)}: {said or login.problem.value}",
                 source="login",
             ),
         ),

@@ -1,6 +1,7 @@
 """``check``: examine, diagnose, report."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from backend_doctor.reports import FORMATS, RenderOptions, render
 from backend_doctor.running import choose_checks, limits_of
 from backend_doctor.snapshot import load
 
+_MAY_HOLD_SECRET = re.compile(r"//[^@]*:[^@]*@|\?")
 _FAIL_ON = ("warning", "critical", "unknown", "never")
 
 
@@ -75,6 +77,17 @@ def _replay(snapshot_file: Path, asked: dict[str, Any]) -> Report:
     configuration = load_configuration(config=asked["config"])
     limits = limits_of(checks, configuration.limits)
     return judge(snapshot, checks, limits, configuration.ignores)
+
+
+def _targets(asked: dict[str, Any]) -> tuple[str, ...]:
+    """The targets as they were given; none where one may hold a secret."""
+    given: tuple[str, ...] = (*asked["targets"], *asked["more_targets"])
+    return () if any(_MAY_HOLD_SECRET.search(target) for target in given) else given
+
+
+def _read_from(asked: dict[str, Any], snapshot_file: Path | None) -> tuple[str, ...]:
+    named = {"--from": snapshot_file, "--config": asked["config"], "--settings": asked["settings"]}
+    return tuple(word for option, path in named.items() if path for word in (option, str(path)))
 
 
 @click.command("check")
@@ -147,6 +160,8 @@ def command(
         quiet=quiet,
         verbose=verbose,
         exit_code=code,
+        targets=_targets(asked),
+        read_from=_read_from(asked, snapshot_file),
     )
     click.echo(render(format, report, options), nl=False, color=True)
     plain = RenderOptions(verbose=verbose, exit_code=code)

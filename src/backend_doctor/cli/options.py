@@ -74,7 +74,7 @@ _TIMING = (
         type=click.FloatRange(0, 600),
         default=5.0,
         show_default=True,
-        help="Seconds between two looks; 0 looks once and tells no rates.",
+        help="Seconds between two looks; 0 looks once, and checks that need two are skipped.",
     ),
     click.option(
         "--connect-timeout",

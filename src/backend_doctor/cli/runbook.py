@@ -1,7 +1,6 @@
 """``runbook``: what to do about a finding, offline."""
 
 import sys
-from difflib import get_close_matches
 from pathlib import Path
 
 import click
@@ -9,6 +8,7 @@ import click
 from backend_doctor.cli.terminal import columns, wants_color
 from backend_doctor.errors import UserError
 from backend_doctor.registry import Check, load_checks
+from backend_doctor.text import nearest
 
 
 def _found(name: str, checks: dict[str, Check]) -> Check:
@@ -18,8 +18,8 @@ def _found(name: str, checks: dict[str, Check]) -> Check:
         if name in check.causes:
             return check
     known = [*checks, *(cause for check in checks.values() for cause in check.causes)]
-    near = get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    near = nearest(name, known)
+    hint = f"; did you mean {near!r}?" if near else ""
     raise UserError(f"no runbook for {name!r}{hint}\nSee them all: backend-doctor runbook")
 
 

@@ -18,8 +18,11 @@ class RenderOptions:
 
     ``width`` is in columns. ``unicode`` false keeps the output within ASCII where the format
     may. ``exit_code`` is the code that the run will end with where that is not the report's
-    own (``--fail-on``, an interrupt). ``previous_success`` is the Unix time at which a run
-    last completed before this one, 0 for never.
+    own (``--fail-on``, an interrupt). ``targets`` are those of the command line as they were
+    given, where none holds a password, and ``read_from`` the options that say what was read
+    (``--config FILE``, ``--from SNAPSHOT``): with them the run can be repeated.
+    ``previous_success`` is the Unix time at which a run last completed before this one, 0 for
+    never.
     """
 
     width: int = 80
@@ -28,6 +31,8 @@ class RenderOptions:
     quiet: bool = False
     verbose: int = 0
     exit_code: int | None = None
+    targets: tuple[str, ...] = ()
+    read_from: tuple[str, ...] = ()
     previous_success: float = 0.0
 
     def ends_with(self, report: "Report") -> int:

@@ -56,6 +56,8 @@ class _Node(Protocol):
     @property
     def milliseconds(self) -> float | None: ...
     @property
+    def stopped(self) -> bool: ...
+    @property
     def children(self) -> Sequence["_Node"]: ...
 
 
@@ -100,9 +102,14 @@ def _rows(node: _Node) -> str:
     each = " a process" if node.parallel else ""
     if node.actual_rows is None:
         return f"{_counted(node.rows)}{each}"
+    if not node.loops:
+        return f"never run, {_number(node.rows)} expected"
     said = f"{_counted(node.actual_rows)}{each}, {_number(node.rows)} expected"
     low, high = sorted((max(node.actual_rows, 1.0), max(node.rows, 1.0)))
-    return f"{said} ({high / low:,.0f}x off)" if high / low >= _WRONG else said
+    if high / low < _WRONG:
+        return said
+    early = node.stopped and node.actual_rows < node.rows
+    return f"{said} (may have stopped early)" if early else f"{said} ({high / low:,.0f}x off)"
 
 
 def _details(node: _Node) -> Iterator[str]:

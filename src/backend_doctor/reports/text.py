@@ -1,17 +1,16 @@
 """The report for people: worst first, each root with its evidence, cause and safe next step."""
 
-import shlex
 from collections.abc import Sequence
 
 from backend_doctor.model import Cause, Remedy, Report, Result, Status, Step, Target
 from backend_doctor.reports import RenderOptions
+from backend_doctor.reports.guide import at_a_glance, next_steps, runbook
 from backend_doctor.reports.layout import LABEL_WIDTH, Pen, ascii_only, duration
 from backend_doctor.reports.outline import (
     Branch,
     Outline,
     address,
     counted,
-    is_problem,
     outline,
     target_name,
 )
@@ -19,6 +18,7 @@ from backend_doctor.text import safe_block, safe_text, shorten
 
 FULL_BLOCKS = 10
 _SUBJECTS_NAMED = 3
+_CHECKS_NAMED = 3
 _STEPS = tuple(Step)
 _CHANGES = "!"
 
@@ -49,6 +49,8 @@ def _full(report: Report, found: Outline, options: RenderOptions) -> list[str]:
     pen = Pen(options.width, options.color)
     everything = options.verbose > 0
     lines = [*_header(report, found), ""]
+    if roots := at_a_glance(found):
+        lines += [*pen.prose(roots, 2, ""), ""]
     problems = _without_repeats(found.problems)
     full = len(problems) if everything else FULL_BLOCKS
     for branch, also in list(problems.items())[:full]:
@@ -63,7 +65,7 @@ def _full(report: Report, found: Outline, options: RenderOptions) -> list[str]:
     lines += [*healthy, ""] if healthy else []
     notes = _notes(report, pen) + ([] if everything else _calm_notes(report, found, pen))
     lines += [*notes, ""] if notes else []
-    return lines + _verdict(report, found, pen, options) + _next(report, found, everything)
+    return lines + _verdict(report, found, pen, options) + next_steps(report, found, options)
 
 
 def _without_repeats(branches: tuple[Branch, ...]) -> dict[Branch, list[str]]:
@@ -118,11 +120,11 @@ def _block(branch: Branch, pen: Pen, everything: bool, also: Sequence[str] = ())
         lines += _remedy("" if index else "fix", remedy, pen)
     for note in finding.notes:
         lines += pen.labelled("note", safe_text(note))
-    lines += _explains(branch, pen)
+    lines += _explains(branch, pen, everything)
     if also:
         lines += pen.labelled("also", safe_text(", ".join(dict.fromkeys(also))))
     if branch.is_problem:
-        lines.append(f"  {'runbook':<{LABEL_WIDTH - 2}}{_runbook(branch.root)}")
+        lines.append(f"  {'runbook':<{LABEL_WIDTH - 2}}{runbook(branch.root)}")
     return lines
 
 
@@ -146,7 +148,7 @@ def _remedy(label: str, remedy: Remedy, pen: Pen) -> list[str]:
     return lines + [f"{indent}{line}" for line in command.split("\n")]
 
 
-def _explains(branch: Branch, pen: Pen) -> list[str]:
+def _explains(branch: Branch, pen: Pen, everything: bool) -> list[str]:
     lines = []
     for symptom in branch.folded:
         if symptom.finding.status in (Status.CRITICAL, Status.WARNING):
@@ -156,8 +158,11 @@ def _explains(branch: Branch, pen: Pen) -> list[str]:
     for status in (Status.UNKNOWN, Status.SKIPPED):
         same = [symptom for symptom in branch.folded if symptom.finding.status is status]
         for shared in dict.fromkeys(_shares(symptom) for symptom in same):
-            names = [symptom.check for symptom in same if _shares(symptom) == shared]
-            lines += pen.labelled(status, safe_text(f"{', '.join(dict.fromkeys(names))} {shared}"))
+            names = dict.fromkeys(one.check for one in same if _shares(one) == shared)
+            said = ", ".join(names)
+            if status is Status.UNKNOWN and len(names) > _CHECKS_NAMED and not everything:
+                said = f"{len(names)} checks could not be judged"
+            lines += pen.labelled(status, safe_text(f"{said} {shared}"))
     return lines
 
 
@@ -166,10 +171,6 @@ def _shares(symptom: Result) -> str:
     named = ", ".join(str(subject) for subject in subjects[:_SUBJECTS_NAMED])
     more = len(subjects) - _SUBJECTS_NAMED
     return f"(shares {named}{f' and {more} more' if more > 0 else ''})" if named else ""
-
-
-def _runbook(result: Result) -> str:
-    return f"backend-doctor runbook {shlex.quote(safe_text(result.check))}"
 
 
 def _calm(found: Outline, pen: Pen) -> list[str]:
@@ -222,7 +223,8 @@ def _notes(report: Report, pen: Pen) -> list[str]:
 
 
 def _calm_notes(report: Report, found: Outline, pen: Pen) -> list[str]:
-    """What a healthy finding wants known all the same: a trend that is too young to judge."""
+    """What a healthy finding wants known all the same (a trend that is too young to judge), and
+    which checks were skipped where they are few."""
     said = {note for target in report.targets for note in target.notes}
     lines = []
     for result in found.calm:
@@ -230,6 +232,19 @@ def _calm_notes(report: Report, found: Outline, pen: Pen) -> list[str]:
             if result.finding.status is Status.OK and note not in said:
                 text = f"{result.check} {target_name(result)}: {note}"
                 lines += pen.labelled("note", safe_text(text))
+    return lines + _few_skipped(found, pen)
+
+
+def _few_skipped(found: Outline, pen: Pen) -> list[str]:
+    skipped = [result for result in found.calm if result.finding.status is Status.SKIPPED]
+    lines: list[str] = []
+    if len(skipped) <= _CHECKS_NAMED:
+        why: dict[tuple[str, str], list[str]] = {}
+        for result in skipped:
+            why.setdefault((target_name(result), result.finding.summary), []).append(result.check)
+        for (target, summary), names in why.items():
+            text = f"skipped on {target}: {', '.join(names)}: {summary}"
+            lines += pen.labelled("note", safe_text(text))
     return lines
 
 
@@ -255,22 +270,3 @@ def _why(code: int) -> str:
 def _shows_a_change(found: Outline, options: RenderOptions) -> bool:
     shown = found.problems if options.verbose else found.problems[:FULL_BLOCKS]
     return any(remedy.changes_state for branch in shown for remedy in branch.root.finding.remedies)
-
-
-def _next(report: Report, found: Outline, everything: bool) -> list[str]:
-    if not report.results:
-        return ["Next: backend-doctor config show"]
-    if not found.problems:
-        return []
-    first = next((b.root for b in found.problems if is_problem(b.root)), found.problems[0].root)
-    lines = [f"Next: {_runbook(first)}"]
-    if not everything:
-        where = _reference(first)
-        lines.append(f"  or: backend-doctor check {shlex.quote(safe_text(where))} -v")
-    return lines
-
-
-def _reference(result: Result) -> str:
-    """How the command line names the target: SERVICE.KIND, and .NAME where it has one."""
-    named = [] if result.instance == result.backend else [result.instance]
-    return ".".join([result.service, result.backend, *named])
