@@ -11,6 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.conftest import POSTGRES
 
+from backend_doctor import Finding, Status
+from backend_doctor.backends.postgres.asked import Asked
+from backend_doctor.backends.postgres.asked_findings import findings
 from backend_doctor.backends.postgres.explained import Plan, read_plan
 from backend_doctor.backends.postgres.plan_shape import (
     keeper,
@@ -49,6 +52,8 @@ ASKED = {
     "page": "SELECT * FROM visits ORDER BY id LIMIT 20",
     "deep": "SELECT * FROM visits ORDER BY id LIMIT 20 OFFSET 40000",
     "sorted": "SELECT * FROM visits ORDER BY md5(email)",
+    "alone": "SELECT * FROM visits WHERE n = 5",
+    "first": "SELECT * FROM visits WHERE n < 900 LIMIT 40",
     "lower": "SELECT * FROM visits WHERE lower(email) = 'x'",
     "date": "SELECT * FROM visits WHERE day::date = '2020-01-05'",
     "like": "SELECT * FROM visits WHERE email LIKE '%x'",
@@ -203,6 +208,64 @@ def test_a_page_far_back(documents: dict[str, str]) -> None:
     assert said(first, rows=20, blocks=7000) == []
 
 
+def asked(
+    *plans: Plan, table: Table | None = None, skips: int = 0, limits: Limits | None = None
+) -> list[Finding]:
+    """What `query` says of a statement with these plans."""
+    planned = PlannedStatement(
+        query_id="", database="shop", role="app", kind="select", plans=plans, skips=skips
+    )
+    return list(findings(Asked(text="", planned=planned, tables=(table or visits(),)), limits))
+
+
+def test_a_literal_offset_is_told_by_its_plan_and_a_run_by_what_it_read(
+    documents: dict[str, str],
+) -> None:
+    deep = read_plan(documents["deep"], "generic")
+    (finding,) = asked(deep, skips=40_000)
+    assert finding.cause is not None
+    assert (finding.cause.label, finding.cause.confidence) == ("query.deep_offset", "likely")
+    assert [(one.key, one.value) for one in finding.evidence] == [("rows_read", 40_020)]
+    (finding,) = asked(deep, read_plan(documents[RUN + "deep"], "analyzed"), skips=40_000)
+    assert finding.cause is not None
+    assert finding.cause.confidence == "certain"
+    assert [one.key for one in finding.evidence] == ["rows_read", "blocks_read"]
+    assert finding.evidence[0].value == 40_020
+    # the plan of OFFSET $1 assumes a tenth of the rows: that is no promise
+    assert asked(deep)[0].status is Status.OK
+    assert asked(read_plan(documents["page"], "generic"), skips=40_000)[0].status is Status.OK
+
+
+def test_a_run_tells_what_was_read_of_a_table_that_has_grown(documents: dict[str, str]) -> None:
+    run = read_plan(documents[RUN + "alone"], "analyzed")
+    (finding,) = asked(run, table=visits(rows=500.0))
+    assert finding.cause is not None
+    assert (finding.cause.label, finding.cause.confidence) == ("query.missing_index", "certain")
+    (rows,) = [one for one in finding.evidence if one.key == "rows"]
+    assert (rows.value, rows.source) == (50_000, "EXPLAIN (ANALYZE)")
+
+
+def test_a_scan_that_a_limit_ends_read_but_a_part(documents: dict[str, str]) -> None:
+    first = read_plan(documents[RUN + "first"], "analyzed")
+    generic = read_plan(documents["first"], "generic")
+    assert first.scans[0].removed is not None
+    assert asked(generic, first)[0].status is Status.OK
+    (scan,) = (node for node in read_tree(documents[RUN + "first"]).walk() if node.table)
+    assert scan.stopped
+    (scan,) = (node for node in read_tree(documents[RUN + "alone"]).walk() if node.table)
+    assert not scan.stopped
+
+
+def test_what_is_below_the_limits_is_noted(documents: dict[str, str]) -> None:
+    run = read_plan(documents[RUN + "alone"], "analyzed")
+    (finding,) = asked(run, limits=Limits(table_rows=100_000.0))
+    assert finding.status is Status.OK
+    assert finding.notes[0].startswith("public.visits: 50,000 rows are read to keep 50; no finding")
+    assert "from 100,000 rows on" in finding.notes[0]
+    (finding,) = asked(read_plan(documents["page"], "generic"), table=visits(changed=20_000))
+    assert "20,000 rows changed since its last ANALYZE" in finding.notes[0]
+
+
 def test_a_sort_that_spills_call_after_call(documents: dict[str, str]) -> None:
     plan = read_plan(documents["sorted"], "generic")
     (reason,) = said(plan, rows=50_000, blocks=640, temp=600)
@@ -229,7 +292,11 @@ def test_a_wrapped_column_passes_its_index_by(documents: dict[str, str]) -> None
     # the calls read little: another plan is used than the one that we could get
     assert said(lower, rows=1, blocks=5) == []
     assert said(lower, rows=30_000, blocks=640) == []
-    assert said(lower, rows=1, blocks=640, table=visits(indexes=())) == []
+    (reason,) = said(lower, rows=1, blocks=640, table=visits(indexes=()))
+    assert reason.cause.label == "query.missing_index"
+    assert 'ON "public"."visits" (lower("email"));' in commands(reason)
+    on_something = visits(indexes=(msgspec.structs.replace(visits().indexes[0], columns=("",)),))
+    assert said(lower, rows=1, blocks=640, table=on_something) == []
 
 
 def test_old_statistics_mislead_the_planner(documents: dict[str, str]) -> None:

@@ -78,7 +78,7 @@ async def examined(
             for _ in range(3):
                 await application.fetch(sql, *arguments)
         # as if they had been run within a moment: every one of them is a busy one
-        looks = Looks(first, await Statements.collect(connection, statistics), 0.001)
+        looks = Looks(first, await Statements.collect(connection, statistics), 0.0001)
         plans = await Plans.collect(connection, statistics, looks, NOBODY, instance(**settings))
         return plans, connection
     finally:
@@ -230,7 +230,7 @@ def test_no_function_of_a_user_runs_whatever_hides_it(server: PostgresServer, wa
             first = await Statements.collect(connection, statistics)
             await application.fetch(sql, 5)
             before = await _calls(server)
-            looks = Looks(first, await Statements.collect(connection, statistics), 0.001)
+            looks = Looks(first, await Statements.collect(connection, statistics), 0.0001)
             plans = await Plans.collect(
                 connection, statistics, looks, NOBODY, instance(analyze=True)
             )
@@ -339,7 +339,7 @@ def test_a_locked_table_is_not_waited_for(server: PostgresServer) -> None:
         await application.fetch("SELECT * FROM orders WHERE customer_id = $1", 5)
         admin = await asyncpg.connect(server.admin_url("shop"))
         await admin.execute("BEGIN; LOCK TABLE orders")
-        looks = Looks(first, await Statements.collect(connection, statistics), 0.001)
+        looks = Looks(first, await Statements.collect(connection, statistics), 0.0001)
         plans = await Plans.collect(connection, statistics, looks, NOBODY, instance())
         for session in (application, admin, connection):
             await session.close()

@@ -108,6 +108,10 @@ def test_standard_input_ascii_and_narrow(server: PostgresServer) -> None:
         ("SELECT * FROM orders WHERE idd = 5", "(at character 28: idd = 5)"),
         ("SELECT * FROM orders WHERE id = 'abc'", 'invalid input syntax for type integer: "abc"'),
         ("SELECT * FROM orders WHERE", "syntax error at end of input"),
+        ("SELECT * FROM nope", 'relation "nope" does not exist (at character 15: nope)'),
+        ("SELECT * FROM order", 'syntax error at or near "order" (at character 15: order)'),
+        ("SELECT pg_sleep(9)", "It has no plan: it reads no table of this database."),
+        ("SELECT * FROM pg_stat_activity", "only the server's own catalogue"),
         ("SELEC 1", "it is no SELECT, UPDATE or DELETE"),
         ("INSERT INTO orders VALUES (1)", "it inserts rows"),
         ("SELECT recorded(5) FROM orders", "calls the function recorded, which is not built in"),
@@ -120,6 +124,40 @@ def test_what_has_no_plan_says_why_and_ends_with_3(
     ran = query(server, text)
     assert ran.code == 3
     assert said in flat(ran), ran.out
+
+
+def test_an_offset_in_the_text_is_told_with_and_without_a_run(server: PostgresServer) -> None:
+    text = "SELECT * FROM orders ORDER BY id OFFSET 200000 LIMIT 20"
+    ran = query(server, text)
+    assert ran.code == 1, ran.out
+    assert "query.deep_offset (likely)" in ran.out
+    assert "a call reads 200,020 rows to return 20" in flat(ran)
+    ran = query(server, text, "--analyze")
+    assert "query.deep_offset (certain)" in ran.out
+    assert "its run touched" in flat(ran)
+    assert "touches 0 blocks" not in flat(ran)
+
+
+def test_placeholders_of_drivers_are_numbered(server: PostgresServer) -> None:
+    ran = query(server, "SELECT * FROM orders WHERE id = %s AND note LIKE %(note)s LIMIT %s")
+    assert ran.code == 0, ran.out + ran.err
+    assert "WHERE id = $1 AND note LIKE $2 LIMIT $3" in flat(ran)
+    ran = query(server, "SELECT * FROM orders WHERE id = %s AND note = $1")
+    assert ran.code == 3
+    assert "Write $1, $2 instead of %s" in ran.err
+
+
+def test_a_run_that_a_limit_ends_early_is_no_misestimate(server: PostgresServer) -> None:
+    ran = query(server, "SELECT * FROM orders WHERE status = 'done' LIMIT 40", "--analyze")
+    assert ran.code == 0, ran.out
+    assert "(may have stopped early)" in ran.out
+    assert "x off" not in ran.out
+
+
+def test_the_evidence_names_the_plan_it_comes_from(server: PostgresServer) -> None:
+    ran = query(server, "SELECT count(*) FROM orders WHERE customer_id = $1")
+    assert "(estimated by its plan for" in flat(ran)
+    assert "query.missing_index (likely)" in ran.out
 
 
 def test_a_missing_right_names_the_grant(server: PostgresServer) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from backend_doctor.backends.postgres.asked import TEXT_SETTING, Asked
 from backend_doctor.backends.postgres.asked_findings import findings
+from backend_doctor.backends.postgres.placeholders import UnclearPlaceholderError, numbered
 from backend_doctor.backends.postgres.planned import PlannedStatement
 from backend_doctor.backends.postgres.slowness import Limits
 from backend_doctor.backends.postgres.words import LONGEST_TEXT
@@ -45,11 +46,14 @@ _VALUES = {
 
 
 def _text(given: str) -> str:
-    """The statement, from standard input for ``-``."""
+    """The statement, from standard input for ``-``, its placeholders numbered."""
     text = sys.stdin.read(LONGEST_TEXT + 1) if given == "-" else given
     if not text.strip("; \t\r\n"):
         raise UserError('no statement given\nExample: backend-doctor query "SELECT ..." -t SERVICE')
-    return text
+    try:
+        return numbered(text)
+    except UnclearPlaceholderError as error:
+        raise UserError(str(error)) from error
 
 
 def _named(instance: InstanceConfig) -> str:
@@ -174,9 +178,10 @@ def command(
 ) -> None:
     """Show one statement's plan, what costs most in it, and what to do.
 
-    STATEMENT is one SELECT, UPDATE or DELETE; placeholders such as $1 may stay. `-` reads it
-    from standard input, which keeps it out of the process list. It is not run, unless
-    --analyze allows that: then a plain SELECT is run once and rolled back.
+    STATEMENT is one SELECT, UPDATE or DELETE; placeholders may stay: $1, or %s, %(name)s,
+    :name and ? as drivers and ORM logs write them. `-` reads it from standard input, which
+    keeps it out of the process list. It is not run, unless --analyze allows that: then a plain
+    SELECT is run once and rolled back.
 
     \b
     Examples:

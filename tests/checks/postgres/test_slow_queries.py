@@ -143,11 +143,25 @@ def test_a_whole_table_read_for_ten_rows_lacks_an_index() -> None:
     }
     assert {key: evidence(finding, key) for key in expected} == expected
     assert cure(finding) == (
+        "SET lock_timeout = '30s';\n"
         'CREATE INDEX CONCURRENTLY "orders_customer_id_idx"\n'
         '    ON "public"."orders" ("customer_id");'
     )
+    confirm = [one for one in finding.remedies if one.step is Step.CONFIRM][-1]
+    assert "indisvalid" in confirm.command
+    assert confirm.effect.startswith("after the build: indisvalid is true")
     assert {str(subject) for subject in finding.subjects} == {"query 1", "application shop-api"}
     assert "query.pileup" in finding.explains
+
+
+def test_each_number_of_the_window_is_said_once() -> None:
+    (finding,) = judge(
+        plans(scan()), window(counted("1", 123, 5904.0, 1230), counted("2", 1, 50.0))
+    )
+    said = " ".join((finding.summary, *(one.text for one in finding.evidence)))
+    for number in ("99%", "48.0 ms", "123 calls"):
+        assert said.count(number) == 1, said
+    assert "most of the window's execution time" in finding.summary
 
 
 def test_half_a_second_a_call_is_critical() -> None:
@@ -231,7 +245,7 @@ def test_indexes_that_are_there() -> None:
     assert "leaves the index good aside" in finding.notes[0]
     invalid = table(index("half", "customer_id", valid=False))
     (finding,) = judge(plans(scan(), orders=invalid))
-    assert cure(finding) == 'REINDEX INDEX CONCURRENTLY "public"."half";'
+    assert cure(finding).endswith('\nREINDEX INDEX CONCURRENTLY "public"."half";')
     behind = table(index("other", "status", "customer_id"))
     (finding,) = judge(plans(scan(), orders=behind))
     assert evidence(finding, "existing_index") == "other"
@@ -410,7 +424,9 @@ def test_a_dropped_index_under_load_is_named(server: PostgresServer, number: int
         return
     (create,) = [r["command"] for r in finding["remedies"] if r["step"] == "cure"]
     with Client(server.admin_url("shop")) as admin:
-        admin.do(create)
+        # as psql sends them, one by one
+        for command in create.split(";\n"):
+            admin.do(command)
         try:
             with Load(server, sql, arguments):
                 assert said(server)["status"] == "ok"

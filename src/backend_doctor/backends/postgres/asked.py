@@ -2,6 +2,7 @@
 
 from typing import ClassVar, Self
 
+from backend_doctor.backends.postgres.catalogue import NO_TABLE
 from backend_doctor.backends.postgres.connection import PostgresConnection
 from backend_doctor.backends.postgres.plan_texts import schemas_in
 from backend_doctor.backends.postgres.planned import Case, PlannedStatement
@@ -22,9 +23,9 @@ SELECT textsend(current_database()::text) AS database, textsend(current_user::te
 class Asked(Fact, frozen=True):
     """One statement with its plans and the tables that these read.
 
-    ``text`` is as it was typed; ``error`` is the server's message where it refuses the text, and
-    ``position`` the character of the text that it names, from 1 on, or 0. ``remedy`` is the
-    missing grant, or "".
+    ``text`` is as it was typed, its placeholders numbered; ``error`` is the server's message where
+    it refuses the text, and ``position`` the character of the text that it names, from 1 on, or 0.
+    ``remedy`` is the missing grant, or "".
     """
 
     seconds_limit: ClassVar[float] = 12.0
@@ -38,13 +39,19 @@ class Asked(Fact, frozen=True):
 
     @classmethod
     async def collect(cls, db: PostgresConnection, instance: Instance) -> Self:
-        """At most 12 statements. It is run only where the setting ``analyze`` is true, and safe."""
+        """At most 13 statements. It is run only where the setting ``analyze`` is true, and safe."""
         text = str(instance.settings[TEXT_SETTING])
         who = (await db.fetch(_WHO_ASKS))[0]
         case = Case(query_id="", database=who["database"], role=who["role"], busy=1.0)
         case.read(text, schemas_in(who["search_path"] or "", who["role"]))
         planner = Planner(db, analyze=instance.settings.get("analyze") is True)
         await planner.plan([case])
+        if case.refusal in NO_TABLE:
+            # it may be a table that is not there, or no statement at all
+            try:
+                await db.parse(case.sql, search_path=case.search_path)
+            except NoPlanError as refused:
+                case.refuse(refused)
         error = case.error if isinstance(case.error, NoPlanError) else None
         # a place in another text than the typed one would mislead
         place = error.position if error is not None and text.startswith(case.sql) else None

@@ -152,6 +152,10 @@ _REASONS = {
     "rows": "row-level security protects the table {}: its plan depends on who asks",
     "cast": "the database converts types by the function {}, which is not built in",
 }
+_NO_TABLE = "it reads no table of this database"
+_CATALOGUE_ONLY = f"{_NO_TABLE}, only the server's own catalogue"
+NO_TABLE = (_NO_TABLE, _CATALOGUE_ONLY)
+"""What is said of a statement without tables; the server may know better why it has none."""
 _USES = {"function": "calls", "volatile": "calls", "operator": "operators"}
 
 
@@ -201,7 +205,9 @@ def hidden_code(words: Words, meanings: Iterable[Meaning]) -> str:
     if any("_to_xml" in call for call in words.calls):
         return "it turns tables into XML, which planning would begin to do"
     if not any(meaning.what == "table" for meaning in behind):
-        return "it reads no table of this database"
+        named = words.names - words.calls
+        own = any(name.startswith("pg_") or name == "information_schema" for name in named)
+        return _CATALOGUE_ONLY if own else _NO_TABLE
     return ""
 
 

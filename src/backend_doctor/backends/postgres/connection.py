@@ -9,7 +9,13 @@ import msgspec
 
 from backend_doctor.backends.login import log_in
 from backend_doctor.backends.postgres.framing import FramingError, framed
-from backend_doctor.backends.postgres.refusals import BLIND_CODES, PASSING_CODES, NoPlanError
+from backend_doctor.backends.postgres.guards import BEGIN, GUARD_SESSION, LOCAL
+from backend_doctor.backends.postgres.refusals import (
+    BLIND_CODES,
+    PASSING_CODES,
+    POOLER_REFUSES,
+    NoPlanError,
+)
 from backend_doctor.backends.postgres.tls import is_local, tls_context
 from backend_doctor.backends.sql import quote_identifier, quote_literal
 from backend_doctor.endpoint import Endpoint
@@ -23,26 +29,7 @@ _POOLER_NOTE = (
     "a pooler stands between: the server's process differs from the one that logged us in; "
     "sessions are read through short read-only transactions and nothing is set on them"
 )
-# milliseconds; lock_timeout keeps us from ever standing in a lock queue that others join; with
-# many tables the estimates make the server compile our statements for seconds, to run for moments
-_GUARDS = {
-    "default_transaction_read_only": "on",
-    "statement_timeout": "2000",
-    "lock_timeout": "200",
-    "idle_in_transaction_session_timeout": "5000",
-    "search_path": "pg_catalog",
-    "jit": "off",
-}
-_LOCAL = {
-    name: quote_literal(value)
-    for name, value in _GUARDS.items()
-    if name != "default_transaction_read_only"
-}
-_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
 _WHO_ANSWERS = "SELECT pg_catalog.pg_backend_pid() AS pid"
-_GUARD_SESSION = "SELECT " + ", ".join(
-    f"pg_catalog.set_config('{name}', '{value}', false)" for name, value in _GUARDS.items()
-)
 _CODES = {
     "28P01": Problem.LOGIN,
     "28000": Problem.LOGIN,
@@ -101,9 +88,9 @@ class PostgresConnection:
         return [{name: _text(value) for name, value in row.items()} for row in rows]
 
     async def _fetch_in_transaction(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
-        await self._driver.execute(_BEGIN)
+        await self._driver.execute(BEGIN)
         try:
-            for name, value in _LOCAL.items():
+            for name, value in LOCAL.items():
                 await self._driver.execute(f"SET LOCAL {name} = {value}")
             return await self._fetch(sql, *arguments)
         finally:
@@ -126,37 +113,52 @@ class PostgresConnection:
         import asyncpg
 
         generic = all(value is None for value in values)
-        local = {
-            **_LOCAL,
-            "search_path": ", ".join(map(quote_identifier, search_path)) or "''",
-            "plan_cache_mode": f"force_{'generic' if generic else 'custom'}_plan",
-        }
+        local = {"plan_cache_mode": f"force_{'generic' if generic else 'custom'}_plan"}
         if analyze or not parallel:
             local["max_parallel_workers_per_gather"] = "0"
-        await self._driver.execute(_BEGIN)
+        await self._driver.execute(BEGIN)
         try:
-            for setting, value in local.items():
-                await self._driver.execute(f"SET LOCAL {setting} = {value}")
+            await self._set_local(search_path, local)
             return await self._explained(text, values, analyze)
         except asyncpg.PostgresError as error:
-            raise _no_plan(error) from error
+            raise NoPlanError.said(error) from error
         finally:
             await self._driver.execute("ROLLBACK")
+
+    async def parse(self, text: str, *, search_path: Sequence[str]) -> None:
+        """Has the server read a statement, not plan or run it. Raises NoPlanError."""
+        await self._driver.execute(BEGIN)
+        try:
+            await self._set_local(search_path, {})
+            await self._driver.execute(f"DEALLOCATE {await self._prepared(text)}")
+        finally:
+            await self._driver.execute("ROLLBACK")
+
+    async def _set_local(self, search_path: Sequence[str], more: dict[str, str]) -> None:
+        more["search_path"] = ", ".join(map(quote_identifier, search_path)) or "''"
+        for setting, value in {**LOCAL, **more}.items():
+            await self._driver.execute(f"SET LOCAL {setting} = {value}")
+
+    async def _prepared(self, text: str) -> str:
+        """Its name; by the extended protocol, which takes one command only. Raises NoPlanError."""
+        import asyncpg
+
+        name = f"backend_doctor_{next(self._names)}"
+        prepare = f"PREPARE {name} AS "
+        self.statements += 1
+        try:
+            await self._driver.fetch(prepare + text)
+        except asyncpg.PostgresError as error:
+            raise NoPlanError.said(error, len(prepare)) from error
+        return name
 
     async def _explained(self, text: str, values: Sequence[str | None], analyze: bool) -> str:
         import asyncpg
 
-        name = f"backend_doctor_{next(self._names)}"
         options = "ANALYZE, BUFFERS, TIMING OFF, " if analyze else ""
         given = ", ".join("NULL" if one is None else quote_literal(one) for one in values)
-        prepare = f"PREPARE {name} AS "
-        try:
-            # by the extended protocol, which takes one command only
-            await self._driver.fetch(prepare + text)
-        except asyncpg.PostgresError as error:
-            raise _no_plan(error, len(prepare)) from error
+        name = await self._prepared(text)
         await self._driver.execute("SAVEPOINT prepared")
-        self.statements += 1
         try:
             rows = await self._driver.fetch(
                 f"EXPLAIN ({options}VERBOSE, FORMAT JSON) EXECUTE {name}"
@@ -172,14 +174,19 @@ class PostgresConnection:
 
     async def guard(self) -> None:
         """Finds out whether a pooler stands between; if not, makes the session read-only."""
-        await self._driver.execute(_BEGIN)
+        await self._driver.execute(BEGIN)
         try:
             row = (await self._fetch(_WHO_ANSWERS))[0]
         finally:
             await self._driver.execute("ROLLBACK")
         self.pooled = row["pid"] != self._driver.get_server_pid()
         if not self.pooled:
-            await self._fetch(_GUARD_SESSION)
+            await self._fetch(GUARD_SESSION)
+
+    @property
+    def farewell(self) -> tuple[str, str] | None:
+        """SQLSTATE and message with which the server ended the session, if it said so."""
+        return getattr(getattr(self._driver, "_protocol", None), "farewell", None)
 
     def is_closed(self) -> bool:
         """Whether the session has ended."""
@@ -192,13 +199,6 @@ class PostgresConnection:
     def abort(self) -> None:
         """Drops the session at once; the server's statement_timeout ends what still runs."""
         self._driver.terminate()
-
-
-def _no_plan(error: "asyncpg.PostgresError", before: int | None = None) -> NoPlanError:
-    """``before`` is the number of our own characters before the text, if it is in the message."""
-    place = getattr(error, "position", None)
-    position = int(place) - before if place and before is not None else None
-    return NoPlanError(error.sqlstate or "", str(error), position)
 
 
 async def _open(endpoint: Endpoint, limit: float) -> "asyncpg.Connection[Any]":
@@ -247,6 +247,8 @@ def _classify(error: BaseException) -> tuple[Problem, str, str] | None:
         code, message = error.sqlstate or "", str(error)
         if "max_client_conn" in message or "no more connections allowed" in message:
             return Problem.FULL, code, message
+        if code == "08P01" and POOLER_REFUSES.search(message):
+            return Problem.LOGIN, code, message
         return _CODES.get(code, Problem.OTHER), code, message
     if isinstance(error, FramingError):
         return Problem.WRONG_PROTOCOL, "", str(error)

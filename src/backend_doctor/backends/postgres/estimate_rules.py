@@ -10,7 +10,6 @@ from backend_doctor.backends.postgres.plan_shape import (
 )
 from backend_doctor.backends.postgres.plan_tree import PlanNode
 from backend_doctor.backends.postgres.slowness import (
-    COUNTERS,
     Limits,
     Reason,
     SlowStatement,
@@ -54,7 +53,7 @@ def _in_a_run(tree: PlanNode, place: tuple[str, str], limits: Limits) -> Miss | 
         low, high = sorted((max(1.0, node.rows), max(1.0, node.actual_rows)))
         fewer = node.actual_rows < node.rows
         off = high >= limits.misestimate * low and high * node.loops >= _LEAST_ROWS
-        if off and not (cut and fewer):
+        if off and not (fewer and (cut or node.stopped)):
             source = "EXPLAIN (ANALYZE)"
             return Miss("rows", node.rows, node.actual_rows, source, Confidence.CERTAIN)
     return None
@@ -74,7 +73,7 @@ def _few(slow: SlowStatement, tables: Tables, limits: Limits) -> Miss | None:
     )
     if not aside or least < max(_LEAST_ROWS, limits.misestimate * actual):
         return None
-    return Miss("rows", least, actual, COUNTERS, Confidence.LIKELY)
+    return Miss("rows", least, actual, slow.source, Confidence.LIKELY)
 
 
 def more_than_planned(slow: SlowStatement, limits: Limits) -> Miss | None:
@@ -84,12 +83,12 @@ def more_than_planned(slow: SlowStatement, limits: Limits) -> Miss | None:
         return None
     most = max(map(most_blocks, trees))
     if slow.blocks >= max(_LEAST_BLOCKS, limits.misestimate * most):
-        return Miss("blocks", most, slow.blocks, COUNTERS, Confidence.LIKELY)
+        return Miss("blocks", most, slow.blocks, slow.source, Confidence.LIKELY)
     if not all(map(returns_its_rows, trees)):
         return None
     rows, actual = max(tree.rows for tree in trees), slow.load.rows_per_call
     if actual >= max(_LEAST_ROWS, limits.misestimate * rows):
-        return Miss("rows", rows, actual, COUNTERS, Confidence.LIKELY)
+        return Miss("rows", rows, actual, slow.source, Confidence.LIKELY)
     return None
 
 

@@ -5,6 +5,7 @@ endless loop, which no deadline and no signal ends.
 """
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 _TYPES = frozenset(b"RKZESCDTtHGWdcsnI123NAVv")
 _HEADER = 5
 _LARGEST = 0x3FFFFFFF  # MaxAllocSize: the server itself cannot build a larger message
+
+
+# shutdowns, crashes and time limits; an immediate shutdown says so in a mere warning
+_FAREWELL = re.compile(rb"\0V(?:FATAL|PANIC|WARNING)\0C(57P0[1-5]|25P0[34]|08P01)\0M([^\0]*)\0")
 
 
 class FramingError(ConnectionError):
@@ -26,6 +31,11 @@ class Frames:
     def __init__(self) -> None:
         self._header = bytearray()
         self._body = 0
+
+    @property
+    def between(self) -> bool:
+        """Whether the next byte begins a message."""
+        return not self._body and not self._header
 
     def feed(self, data: bytes) -> None:
         """Raises FramingError at the first message of unknown type or impossible length."""
@@ -59,6 +69,7 @@ def framed(driver_protocol: "type[Protocol[Any]]") -> "type[Protocol[Any]]":
 
     class FramedProtocol(driver_protocol):  # type: ignore[misc, valid-type]
         _frames: Frames | None = None
+        farewell: tuple[str, str] | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             self._frames = Frames()
@@ -68,6 +79,9 @@ def framed(driver_protocol: "type[Protocol[Any]]") -> "type[Protocol[Any]]":
         def data_received(self, data: bytes) -> None:
             if self._frames is None:
                 return
+            if self._frames.between and data[:1] in b"EN" and (said := _FAREWELL.search(data)):
+                # what the server says to an idle session the driver throws away
+                self.farewell = said[1].decode(), said[2].decode("utf-8", "backslashreplace")
             try:
                 self._frames.feed(data)
             except FramingError as error:

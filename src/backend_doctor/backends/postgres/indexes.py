@@ -13,6 +13,12 @@ _MOST_COLUMNS = 3
 # header, line pointer and alignment of an index entry; pages are filled to 90 % (nbtree)
 _ENTRY_BYTES, _FILL, _PAGE_BYTES = 16, 0.9, 8192
 _LONGEST_NAME = 63
+# stands before each command that builds an index; GIVES_UP tells what it does
+GIVE_UP = "SET lock_timeout = '30s';\n"
+GIVES_UP = (
+    "It gives up after 30 s of waiting for old transactions and then leaves an invalid index: drop "
+    "that with DROP INDEX CONCURRENTLY"
+)
 
 
 @dataclass(frozen=True)
@@ -131,18 +137,19 @@ def build_index(proposal: Proposal) -> tuple[Remedy, Remedy]:
     name = proposal.broken.name if proposal.broken else proposal.name
     build = Remedy(
         step=Step.CURE,
-        command=proposal.command,
+        command=GIVE_UP + proposal.command,
         effect=f"builds it while {table.name} is read and written; outside of a transaction, on "
-        f"the primary. About {megabytes} MiB by estimate; every write to the table pays for it "
-        f"({table.writes} so far). Never without CONCURRENTLY: that locks out all writes",
+        f"the primary. {GIVES_UP}. About {megabytes} MiB by estimate; every write to the table "
+        f"pays for it ({table.writes} so far). Never without CONCURRENTLY: that locks out all "
+        "writes",
         changes_state=True,
     )
     place = f"{quote_identifier(table.schema)}.{quote_identifier(name)}"
     confirm = Remedy(
-        step=Step.PREVENT,
+        step=Step.CONFIRM,
         command="SELECT indexrelid::regclass, indisvalid FROM pg_index\n"
         f" WHERE indexrelid = to_regclass({quote_literal(place)});",
-        effect="true once it is there; if it failed, it is left invalid: drop it with DROP INDEX "
-        "CONCURRENTLY, and try again",
+        effect="after the build: indisvalid is true once the index is complete; false means that "
+        "the build failed",
     )
     return build, confirm

@@ -23,7 +23,8 @@ class PlanNode(msgspec.Struct, frozen=True, kw_only=True):
     of a parallel node, of one process. ``own_cost`` is its cost less its children's. Blocks of
     8 KiB are those of all loops, its children's included.
     ``pruned`` counts the partitions that were left out when the plan was begun; ``backward`` is
-    an index read from its end.
+    an index read from its end. ``stopped`` when what stands above it may have asked for no more
+    rows before it came to its end: then fewer rows than expected say nothing of the estimate.
     """
 
     kind: str
@@ -56,6 +57,7 @@ class PlanNode(msgspec.Struct, frozen=True, kw_only=True):
     hit_blocks: int | None = None
     temp_blocks: int | None = None
     milliseconds: float | None = None
+    stopped: bool = False
     children: tuple["PlanNode", ...] = ()
 
     def walk(self) -> Iterator["PlanNode"]:
@@ -77,6 +79,7 @@ class _Raw(msgspec.Struct, frozen=True, rename=_key):
     index_name: str = ""
     parent_relationship: str = ""
     join_type: str = ""
+    inner_unique: bool = False
     filter: str = ""
     index_cond: str = ""
     recheck_cond: str = ""
@@ -125,12 +128,33 @@ def _children_cost(raw: _Raw) -> float:
     )
 
 
-def _node(raw: _Raw, depth: int = 0) -> PlanNode:
+def _reads_all(raw: _Raw) -> bool:
+    """Whether it has read all rows beneath it before its first one is returned."""
+    alone = raw.node_type == "Aggregate" and raw.plan_rows <= 1
+    return raw.node_type in ("Sort", "Hash", "WindowAgg") or alone
+
+
+def _stops(raw: _Raw, child: _Raw) -> bool:
+    """Whether a node may leave a child before its end, as LIMIT, EXISTS and joins do."""
+    kind, inner = raw.node_type, child.parent_relationship == "Inner"
+    if child.parent_relationship in ("SubPlan", "InitPlan") or kind == "Merge Join":
+        return True
+    if kind == "Limit":
+        return (raw.actual_rows or 0.0) >= raw.plan_rows
+    if kind == "Nested Loop":
+        return inner and (raw.inner_unique or raw.join_type in ("Semi", "Anti"))
+    # the other side of a hash that turned out empty is not read
+    hashed = next((one for one in raw.plans if one.node_type == "Hash"), None)
+    return kind == "Hash Join" and not inner and hashed is not None and not hashed.actual_rows
+
+
+def _node(raw: _Raw, depth: int = 0, stopped: bool = False) -> PlanNode:
     if depth > _MOST_DEPTH:
         raise ValueError(f"the plan is deeper than {_MOST_DEPTH} nodes")
     conditions = (raw.index_cond or raw.recheck_cond, raw.hash_cond, raw.merge_cond)
     removed = (raw.rows_removed_by_filter, raw.rows_removed_by_join_filter)
     counted = [one for one in removed if one is not None]
+    beneath = stopped and not _reads_all(raw)
     return PlanNode(
         kind=raw.node_type,
         schema=raw.schema,
@@ -162,7 +186,10 @@ def _node(raw: _Raw, depth: int = 0) -> PlanNode:
         hit_blocks=raw.shared_hit_blocks,
         temp_blocks=raw.temp_written_blocks,
         milliseconds=raw.actual_total_time,
-        children=tuple(_node(child, depth + 1) for child in raw.plans),
+        stopped=stopped,
+        children=tuple(
+            _node(child, depth + 1, beneath or _stops(raw, child)) for child in raw.plans
+        ),
     )
 
 

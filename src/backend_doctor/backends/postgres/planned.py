@@ -28,6 +28,7 @@ class PlannedStatement(msgspec.Struct, frozen=True, kw_only=True):
     (Session.statement). ``as_select`` when it is an UPDATE or DELETE, planned as the SELECT of
     the rows that it changes. ``pids`` are the sessions that ran it in both looks without a pause,
     the longest for ``seconds``. ``proof`` is what became of a proposed index, if one was proposed.
+    ``skips`` are the rows that an OFFSET with a number in the text skips.
     """
 
     query_id: str
@@ -43,6 +44,7 @@ class PlannedStatement(msgspec.Struct, frozen=True, kw_only=True):
     pids: tuple[int, ...] = ()
     seconds: float = 0.0
     proof: Proof | None = None
+    skips: int = 0
 
 
 @dataclass
@@ -121,4 +123,5 @@ class Case:
             pids=self.pids,
             seconds=self.seconds,
             proof=self.proof,
+            skips=self.words.skips if self.words else 0,
         )

@@ -1,5 +1,8 @@
 """What a server's refusals mean, by SQLSTATE."""
 
+import re
+from typing import Self
+
 from backend_doctor.facts import AbsenceKind, Absent
 
 BLIND_CODES = {
@@ -11,6 +14,8 @@ BLIND_CODES = {
     "57014": "it took longer than our statement_timeout of 2 s",
 }
 PASSING_CODES = ("55P03", "57014")
+POOLER_REFUSES = re.compile(r"authentication failed|no such user|no password supplied|auth failed")
+"""A refused login in PgBouncer's words; it has one SQLSTATE, 08P01, for all that it refuses."""
 
 
 class NoPlanError(Absent):
@@ -29,3 +34,11 @@ class NoPlanError(Absent):
             reason = f"the server could not plan it ({said})"
         super().__init__(reason, kind=kind)
         self.code, self.message, self.position = code, message, position
+
+    @classmethod
+    def said(cls, error: Exception, before: int | None = None) -> Self:
+        """Of the driver's error; ``before`` is the number of our own characters before the text,
+        where the message's position counts them."""
+        place = getattr(error, "position", None)
+        position = int(place) - before if place and before is not None else None
+        return cls(getattr(error, "sqlstate", None) or "", str(error), position)

@@ -1,13 +1,17 @@
 """What to do about an index that a filter keeps from being used: rewrite it, or index that."""
 
+import re
 from dataclasses import dataclass
 
+from backend_doctor.backends.postgres.indexes import GIVE_UP, GIVES_UP
 from backend_doctor.backends.postgres.predicates import Wrapped
 from backend_doctor.backends.postgres.tables import Index, Table
 from backend_doctor.backends.sql import quote_identifier
 from backend_doctor.model import Remedy, Step
 
 _IMMUTABLE = frozenset({"lower", "upper", "btrim", "ltrim", "rtrim", "abs", "md5", "length"})
+# as many values as the column has, or nearly
+_SELECTIVE = frozenset({"lower", "upper", "btrim", "ltrim", "rtrim", "md5"})
 _OF_TIME = frozenset({"date", "date_trunc", "extract", "date_part"})
 
 
@@ -31,6 +35,43 @@ class Unusable:
             f"the index {name} holds {column} as it is, and the filter compares "
             f"{self.wrapped.expression}"
         )
+
+
+@dataclass(frozen=True)
+class Unindexed:
+    """A filter on one function of a column, which an index on that would serve; there is none."""
+
+    wrapped: Wrapped
+
+    @property
+    def expression(self) -> str:
+        """As an index has it."""
+        return f"{self.wrapped.function}({quote_identifier(self.wrapped.column)})"
+
+
+def unindexed(wrapped: tuple[Wrapped, ...], table: Table) -> Unindexed | None:
+    """The first equality with such a function; None where an index on an expression is there,
+    since that may be it."""
+    if any("" in index.columns for index in table.indexes):
+        return None
+    for one in wrapped:
+        alone = re.fullmatch(r"\w+\(\(?[^()]+\)?(::text)?\)", one.expression)
+        selective = one.operator == "=" and one.function in _SELECTIVE
+        if alone and selective and "?" not in one.expression and table.type_of(one.column):
+            return Unindexed(one)
+    return None
+
+
+def index_on(found: Unindexed, table: Table) -> Remedy:
+    """The index that serves the filter as it is."""
+    return Remedy(
+        step=Step.CURE,
+        command=_build(table, f"{found.wrapped.column}_{found.wrapped.function}", found.expression),
+        effect=f"serves the filter as it is, built while {table.name} is read and written; outside "
+        f"of a transaction, on the primary. Every write to the table pays for it ({table.writes} "
+        "so far). Never without CONCURRENTLY: that locks out all writes",
+        changes_state=True,
+    )
 
 
 def unusable(wrapped: tuple[Wrapped, ...], table: Table) -> Unusable | None:
@@ -92,13 +133,13 @@ def make_usable(found: Unusable, table: Table) -> tuple[Remedy, ...]:
     )
     if not on_expression:
         return (rewrite,)
+    name = f"{one.column}_{one.function or 'trgm'}"
     build = Remedy(
         step=Step.CURE,
-        command=extension + _build(table, f"{one.column}_{one.function or 'trgm'}", on_expression,
-                                   method),
+        command=extension + GIVE_UP + _build(table, name, on_expression, method),
         effect=f"serves the filter as it is, built while {table.name} is read and written; outside "
-        f"of a transaction, on the primary{prefix}. Every write to the table pays for it "
-        f"({table.writes} so far). Never without CONCURRENTLY: that locks out all writes",
+        f"of a transaction, on the primary{prefix}. {GIVES_UP}. Every write to the table pays for "
+        f"it ({table.writes} so far). Never without CONCURRENTLY: that locks out all writes",
         changes_state=True,
-    )  # fmt: skip
+    )
     return (build,) if one.kind == "pattern" else (build, rewrite)

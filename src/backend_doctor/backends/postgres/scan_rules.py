@@ -1,7 +1,9 @@
 """Reads of whole tables that keep few rows: for want of an index, or of a filter it can serve."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from backend_doctor.backends.postgres.explained import Scan
 from backend_doctor.backends.postgres.indexes import (
@@ -12,9 +14,15 @@ from backend_doctor.backends.postgres.indexes import (
     propose,
     serving,
 )
-from backend_doctor.backends.postgres.sargable import Unusable, make_usable, unusable
+from backend_doctor.backends.postgres.sargable import (
+    Unindexed,
+    Unusable,
+    unindexed,
+    unusable,
+)
 from backend_doctor.backends.postgres.slowness import (
     COUNTERS,
+    PLAN_FOR,
     Limits,
     Reason,
     SlowStatement,
@@ -22,24 +30,32 @@ from backend_doctor.backends.postgres.slowness import (
 )
 from backend_doctor.backends.postgres.tables import Table
 from backend_doctor.backends.sql import quote_identifier
-from backend_doctor.model import Cause, Confidence, Evidence, Remedy, Step, Subject
+from backend_doctor.model import Cause, Confidence, Evidence, Remedy, Step
 
 # a call that touched less than this part of a table did not read it whole
 _WHOLE = 0.5
+# a scan with a smaller part of the plan's cost is not what takes the time
+LEAST_COST_SHARE = 0.3
 # half of the plan's cost: what dexter, which proposes indexes, asks for as well
 _GREAT_SAVING = 0.5
 
 
 @dataclass(frozen=True)
 class Wasteful:
-    """A scan that throws most rows away. ``returned`` a call, ``measured`` or estimated."""
+    """A scan that throws most rows away: ``removed`` a call, to keep ``returned``. ``measured`` or
+    estimated, and ``how`` in words. ``table`` has the rows that a run read, where these are more
+    than were ``known``."""
 
     scan: Scan
     table: Table
     returned: float
+    removed: float
     measured: bool
+    how: str
+    known: bool = True
     proposal: Proposal | None = None
     unusable: Unusable | None = None
+    unindexed: Unindexed | None = None
 
     @property
     def place(self) -> str:
@@ -47,9 +63,9 @@ class Wasteful:
         return f"{self.table.schema}.{self.table.name}"
 
     @property
-    def removed(self) -> float:
-        """Rows that a call reads in vain."""
-        return self.table.rows * self.scan.loops - self.returned
+    def read(self) -> float:
+        """Rows that a call reads of it."""
+        return self.removed + self.returned
 
 
 @dataclass(frozen=True)
@@ -61,34 +77,42 @@ class Unclear:
 
 
 def _returned(
-    slow: SlowStatement, scan: Scan, table: Table, stuck: Unusable | None
-) -> tuple[float | None, bool]:
-    """Rows that the scan returns in a call, and whether that was measured; None: cannot tell.
+    slow: SlowStatement, scan: Scan, table: Table, stuck: Unusable | Unindexed | None
+) -> tuple[float | None, str]:
+    """Rows that the scan returns in a call, and whose estimate that is, or "" if it was measured;
+    None: cannot tell.
 
     Estimates count where an equality with known statistics makes them, and then the largest of
     all plans with usual values, since a common value may be asked for. An expression has at most
     as many values as its column.
     """
     if scan.direct and slow.load.calls:
-        return slow.load.rows_per_call, True
+        return slow.load.rows_per_call, ""
     if scan.removed is not None:
-        return scan.rows * scan.loops, True
+        return scan.rows * scan.loops, ""
     equal, _ = indexable(scan, table)
     floor = 0.0
     if not any(table.distinct(column) for column in equal):
         values = table.distinct(stuck.wrapped.column) if stuck else None
         if stuck is None or values is None or stuck.wrapped.operator not in ("=", "~~", "~~*"):
-            return None, False
+            return None, ""
         floor = table.rows / values
     alike = (
-        other.rows
+        (other.rows, plan.values)
         for plan in slow.planned.plans
         if plan.values in ("generic", "common")
         for other in plan.scans
         if (other.schema, other.table, other.filter) == (scan.schema, scan.table, scan.filter)
         or (other.schema, other.table, other.equal) == (scan.schema, scan.table, scan.equal)
     )
-    return max(floor, max(alike, default=scan.rows)), False
+    most, made_for = max(alike, default=(scan.rows, "generic"))
+    return (floor, "how many values there are") if floor > most else (most, PLAN_FOR[made_for])
+
+
+def grown(scan: Scan, table: Table) -> Table:
+    """The table with at least the rows that a run of the scan read."""
+    read = 0.0 if scan.removed is None else scan.rows + scan.removed
+    return msgspec.structs.replace(table, rows=read) if read > table.rows else table
 
 
 def _unanalyzed(table: Table) -> Unclear:
@@ -110,41 +134,61 @@ def _read_whole(slow: SlowStatement, table: Table) -> bool:
 def _judge(
     slow: SlowStatement, scan: Scan, table: Table, limits: Limits
 ) -> Wasteful | Unclear | None:
-    stuck = unusable(scan.wrapped, table) if _read_whole(slow, table) else None
-    returned, measured = _returned(slow, scan, table, stuck)
+    wrapped = scan.wrapped if _read_whole(slow, table) else ()
+    stuck, bare = unusable(wrapped, table), unindexed(wrapped, table)
+    returned, estimate = _returned(slow, scan, table, stuck or bare)
     if returned is None:
         analyzed = any(one.column in scan.equal for one in table.spread)
         rows = "its plan alone does not tell how many rows pass its filter"
         return Unclear(rows) if analyzed or not scan.equal else _unanalyzed(table)
-    if table.rows * scan.loops - returned < limits.removed_ratio * max(1.0, returned):
+    # a run tells what was read: under a LIMIT that is but a part of the table
+    whole = table.rows * scan.loops
+    removed = whole - returned if scan.removed is None else scan.removed * scan.loops
+    if removed < limits.removed_ratio * max(1.0, returned):
         return None
+    how = f"estimated by {estimate}" if estimate else "counted"
+    found = Wasteful(scan, table, returned, removed, not estimate, how)
     proposal = propose(scan, table)
     tells = [table.distinct(column) or 0.0 for column in proposal.columns] if proposal else []
     if stuck and max(tells, default=0.0) < limits.removed_ratio:
-        return Wasteful(scan, table, returned, measured, unusable=stuck)
+        return replace(found, unusable=stuck)
     if proposal is not None:
-        return Wasteful(scan, table, returned, measured, proposal=proposal)
+        return replace(found, proposal=proposal)
     if (index := serving(scan, table)) is not None:
         return Unclear(f"the planner leaves the index {index.name} aside")
+    if bare is not None:
+        return replace(found, unindexed=bare)
     return Unclear("its filter compares no plain column with a value")
+
+
+def usual_scans(slow: SlowStatement) -> list[Scan]:
+    """The scans of its plans for usual values, the costliest first; of a table that a run read,
+    those of the run."""
+    scans = [scan for plan in slow.planned.plans if plan.values != "rare" for scan in plan.scans]
+    run = {(scan.schema, scan.table) for scan in scans if scan.removed is not None}
+    told = [one for one in scans if one.removed is not None or (one.schema, one.table) not in run]
+    return sorted(told, key=lambda scan: (scan.removed is None, -scan.cost_share))
 
 
 def judge_scans(slow: SlowStatement, tables: Tables, limits: Limits) -> Wasteful | Unclear | None:
     """The first scan that throws ``removed_ratio`` times as many rows away as it keeps, on a table
     of ``table_rows`` or more; else why that cannot be told; None when its scans are sound."""
     found: Wasteful | Unclear | None = None
-    scans = [scan for plan in slow.planned.plans if plan.values != "rare" for scan in plan.scans]
-    for scan in sorted(scans, key=lambda scan: (scan.removed is None, -scan.cost_share)):
-        table = tables.get((scan.schema, scan.table))
-        if table is None or table.rows < limits.table_rows or scan.cost_share < 0.3:
+    for scan in usual_scans(slow):
+        known = tables.get((scan.schema, scan.table))
+        if known is None or scan.cost_share < LEAST_COST_SHARE:
+            continue
+        table = grown(scan, known)
+        if table.rows < limits.table_rows:
             continue
         found = _judge(slow, scan, table, limits)
         if isinstance(found, Wasteful):
-            return found
+            return replace(found, known=table is known)
     return found
 
 
-def _evidence(slow: SlowStatement, found: Wasteful) -> Iterator[Evidence]:
+def scan_evidence(slow: SlowStatement, found: Wasteful) -> Iterator[Evidence]:
+    """What such a scan reads and throws away."""
     scan, table = found.scan, found.table
     whole = "the whole index " + scan.index if scan.index else "the whole table"
     yield Evidence(
@@ -157,18 +201,17 @@ def _evidence(slow: SlowStatement, found: Wasteful) -> Iterator[Evidence]:
         key="rows",
         value=round(table.rows),
         text=f"the table holds about {table.rows:.0f} rows",
-        source="pg_class.reltuples",
+        source="pg_class.reltuples" if found.known else "EXPLAIN (ANALYZE)",
     )
-    if scan.direct:
-        source = "pg_stat_statements.rows"
+    if scan.removed is not None:
+        source = "EXPLAIN (ANALYZE)"
     else:
-        source = "EXPLAIN" if scan.removed is None else "EXPLAIN (ANALYZE)"
-    how = "counted" if found.measured else "estimated by the planner"
+        source = slow.rows_source if scan.direct and slow.load.calls else "EXPLAIN"
     yield Evidence(
         key="removed_rows",
         value=round(found.removed),
         text=f"a call throws about {found.removed:.0f} rows away to return {found.returned:.0f} "
-        f"({how})",
+        f"({found.how})",
         source=source,
     )
     if slow.blocks:
@@ -191,8 +234,8 @@ def _tried(slow: SlowStatement, proposal: Proposal) -> tuple[list[Evidence], lis
     if not proof.proven:
         return [], ["the index is not proven: the planner, asked with HypoPG, leaves it aside"]
     text = (
-        f"with the index the plan costs {proof.cost_after:.0f} instead of "
-        f"{proof.cost_before:.0f} ({proof.saving:.0%} less)"
+        f"with the index {PLAN_FOR.get(proof.values, 'its plan')} costs {proof.cost_after:.0f} "
+        f"instead of {proof.cost_before:.0f} ({proof.saving:.0%} less)"
     )
     costs = (round(proof.cost_before), round(proof.cost_after))
     return [Evidence(key="proven_costs", value=costs, text=text, source="HypoPG")], []
@@ -205,7 +248,7 @@ def missing_index(slow: SlowStatement, tables: Tables, limits: Limits) -> Reason
         return None
     proposal, table = found.proposal, found.table
     columns = ", ".join(proposal.columns)
-    evidence = list(_evidence(slow, found))
+    evidence = list(scan_evidence(slow, found))
     if near := proposal.broken or proposal.near:
         state = "is invalid: it was never finished" if not near.valid else "does not serve it"
         held = ", ".join(column or "an expression" for column in near.columns)
@@ -222,49 +265,11 @@ def missing_index(slow: SlowStatement, tables: Tables, limits: Limits) -> Reason
         cause=Cause(
             label="query.missing_index",
             confidence=Confidence.CERTAIN if found.measured or halved else Confidence.LIKELY,
-            because=f"each call reads about {table.rows:.0f} rows and keeps "
+            because=f"each call reads about {found.read:.0f} rows and keeps "
             f"{found.returned:.0f}; an index on ({columns}) would lead to them",
         ),
         summary=f"No index serves {found.place} ({columns}): one statement reads all of it",
         evidence=(*evidence, *tried),
         remedies=(old_transactions(), *build_index(proposal)),
         notes=tuple(notes),
-    )
-
-
-def non_sargable(slow: SlowStatement, tables: Tables, limits: Limits) -> Reason | None:
-    """A filter wraps a column that has an index, so that the index cannot be used."""
-    found = judge_scans(slow, tables, limits)
-    if not isinstance(found, Wasteful) or found.unusable is None:
-        return None
-    stuck, table = found.unusable, found.table
-    one = stuck.wrapped
-    here = (
-        Evidence(
-            key="existing_index",
-            value=stuck.index.name,
-            text=stuck.why,
-            source="pg_index",
-        ),
-        Evidence(
-            key="predicate",
-            value=one.expression,
-            text=f"the filter compares {one.expression} {one.operator} ..., not {one.column}",
-            source="EXPLAIN",
-        ),
-    )
-    build = make_usable(stuck, table)
-    waits = (old_transactions(),) if any(remedy.changes_state for remedy in build) else ()
-    return Reason(
-        cause=Cause(
-            label="query.non_sargable",
-            confidence=Confidence.CERTAIN if found.measured else Confidence.LIKELY,
-            because=f"{stuck.why}; so each call reads about {table.rows:.0f} rows and keeps "
-            f"{found.returned:.0f}",
-        ),
-        summary=f"The index {stuck.index.name} cannot serve {one.expression}: one statement reads "
-        f"all of {found.place}",
-        evidence=(*_evidence(slow, found), *here),
-        remedies=(*waits, *build),
-        subjects=(Subject(kind="table", value=found.place),),
     )

@@ -75,7 +75,8 @@ SELECT textsend(n.nspname::text) AS schema, textsend(j.relname::text) AS name,
          AS identity, j.width AS column_bytes,
        CASE j.seqtypid WHEN 'int2'::regtype THEN 2 WHEN 'int4'::regtype THEN 4 ELSE 8 END
          AS sequence_bytes,
-       j.seqmin AS minimum, j.seqmax AS maximum, j.bound AS "limit", j.seqincrement AS increment,
+       j.seqstart AS start, j.seqmin AS minimum, j.seqmax AS maximum, j.bound AS "limit",
+       j.seqincrement AS increment,
        CASE WHEN j.readable AND NOT j.locked THEN pg_sequence_last_value(j.seqrelid) END AS last,
        j.readable, j.locked, j.candidates,
        (SELECT number FROM whole) - (SELECT count(*) FROM chosen) AS passed_over,
@@ -102,6 +103,7 @@ class Sequence(msgspec.Struct, frozen=True, kw_only=True):
     identity: bool = False
     column_bytes: int = 8
     sequence_bytes: int = 8
+    start: int = 1
     minimum: int = 1
     maximum: int = 2**63 - 1
     limit: int = 2**63 - 1

@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 
 from backend_doctor.backends.postgres.estimate_rules import stale_statistics
+from backend_doctor.backends.postgres.expression_rules import missing_expression_index, non_sargable
 from backend_doctor.backends.postgres.join_rules import nested_loop, parameter_sensitive
+from backend_doctor.backends.postgres.offset_rules import deep_offset
 from backend_doctor.backends.postgres.plan_tree import PlanNode
 from backend_doctor.backends.postgres.plans import Plans
 from backend_doctor.backends.postgres.scan_rules import (
     Unclear,
     judge_scans,
     missing_index,
-    non_sargable,
 )
 from backend_doctor.backends.postgres.slowness import (
     COUNTERS,
@@ -20,13 +21,14 @@ from backend_doctor.backends.postgres.slowness import (
     SlowStatement,
     Tables,
 )
-from backend_doctor.backends.postgres.volume_rules import deep_offset, result_too_big, sort_spill
+from backend_doctor.backends.postgres.volume_rules import result_too_big, sort_spill
 from backend_doctor.model import Evidence, Finding, Remedy, Status, Step
 
 # where two are equally sure, the earlier one is the other's reason
 RULES: tuple[Rule, ...] = (
     result_too_big,
     missing_index,
+    missing_expression_index,
     non_sargable,
     deep_offset,
     stale_statistics,
@@ -68,8 +70,12 @@ def _measured(slow: SlowStatement) -> Iterator[Evidence]:
         yield Evidence(key="statement_seconds", value=seconds, text=text, source=source)
         yield statement
         return
-    share = round(slow.share, 3)
-    yield Evidence(key="statement_share", value=share, text=slow.text, source=COUNTERS)
+    yield Evidence(
+        key="statement_share",
+        value=round(slow.share, 3),
+        text=f"it takes {slow.share:.0%} of the window's execution time",
+        source=COUNTERS,
+    )
     yield Evidence(
         key="mean_ms",
         value=round(load.mean_ms, 1),
@@ -114,7 +120,7 @@ def found_slow(slow: SlowStatement, why: list[Reason], *, critical: bool) -> Fin
     also = (f"also: {other.summary[0].lower()}{other.summary[1:]}" for other in others)
     return Finding(
         status=Status.CRITICAL if critical else Status.WARNING,
-        summary=f"{first.summary} and takes {slow.text}.",
+        summary=f"{first.summary} and takes {slow.part}.",
         evidence=(*_measured(slow), *first.evidence),
         cause=first.cause,
         remedies=first.remedies,
@@ -150,7 +156,7 @@ def unclear(
         return f"{name} was not judged: {reason}"
     return Finding(
         status=Status.UNKNOWN,
-        summary=f"One statement takes {slow.text}; why is not known: {reason}.",
+        summary=f"One statement takes {slow.part}; why is not known: {reason}.",
         evidence=tuple(_measured(slow)),
         remedies=(remedy,) if remedy else (),
         subjects=slow.subjects,

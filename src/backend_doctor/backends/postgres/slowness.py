@@ -11,6 +11,12 @@ from backend_doctor.backends.postgres.tables import Table
 from backend_doctor.facts import Looks
 from backend_doctor.model import Cause, Evidence, Remedy, Subject
 
+PLAN_FOR = {
+    "generic": "its plan for any values",
+    "common": "its plan for common values",
+    "rare": "its plan for rare values",
+    "analyzed": "its run",
+}
 COUNTERS = "pg_stat_statements, two looks"
 BLOCK_BYTES = 8192
 
@@ -18,12 +24,13 @@ BLOCK_BYTES = 8192
 @dataclass(frozen=True)
 class SlowStatement:
     """One statement that is slow, with all that is known of it. ``looks`` are the sessions that
-    the first and the last look caught running it."""
+    the first and the last look caught running it; ``source`` names where ``load`` was counted."""
 
     load: Load
     share: float
     planned: PlannedStatement
     looks: tuple[tuple[Session, ...], tuple[Session, ...]] = ((), ())
+    source: str = COUNTERS
 
     @property
     def sessions(self) -> tuple[Session, ...]:
@@ -44,6 +51,18 @@ class SlowStatement:
             f"{self.share:.0%} of the window's execution time, {self.load.mean_ms:.0f} ms a call, "
             f"{self.load.calls} calls"
         )
+
+    @property
+    def part(self) -> str:
+        """Its part of the window without numbers, where evidence has them."""
+        if not self.load.calls:
+            return self.text
+        return f"{'most' if self.share > 0.5 else 'much'} of the window's execution time"
+
+    @property
+    def rows_source(self) -> str:
+        """Where the rows that a call returns were counted."""
+        return "pg_stat_statements.rows" if self.source == COUNTERS else self.source
 
     @property
     def blocks(self) -> float:

@@ -97,6 +97,8 @@ def running(statistics: StatementStatistics, sessions: Looks[Sessions], seconds:
     )
     remedies = (remedy,) if missing else ()
     if longest is None:
+        if missing and "\n" not in missing.remedy:
+            why += f": {missing.remedy.partition(';')[0]};"
         return Finding(
             status=Status.OK,
             summary=f"No statement has run for {seconds:g} s or longer.",

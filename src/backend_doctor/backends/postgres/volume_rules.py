@@ -1,14 +1,11 @@
-"""Statements that move too much: rows skipped, rows sorted on disk, rows the client cannot take."""
+"""Statements that move too much: rows sorted on disk, rows the client cannot take."""
 
 from collections.abc import Iterable, Iterator
 
 from backend_doctor.backends.postgres.plan_shape import (
     keeper,
     memory_needed,
-    most_blocks,
     returns_its_rows,
-    skipping,
-    streams,
 )
 from backend_doctor.backends.postgres.plan_tree import PlanNode
 from backend_doctor.backends.postgres.slowness import (
@@ -21,105 +18,8 @@ from backend_doctor.backends.postgres.slowness import (
 )
 from backend_doctor.model import Cause, Confidence, Evidence, Remedy, Step, Subject
 
-# notes: 117-147 ms and 7,500 blocks for 20 rows; an OFFSET of 100 stays below 10 a row
-_BLOCKS_A_ROW, _LEAST_BLOCKS = 100.0, 1000.0
-_MANY_SKIPPED = 10_000.0
 # more than this for one sort is no setting to give to many sessions
 _MOST_MEMORY = 512 * 2**20
-
-
-def _order(limit: PlanNode, tables: Tables) -> tuple[str, ...]:
-    """The columns that a Limit's rows come ordered by, as ORDER BY would name them."""
-    for node in limit.walk():
-        if node.sort_key:
-            return node.sort_key
-        if node.index and node.kind != "Bitmap Index Scan":
-            table = tables.get((node.schema, node.table))
-            known = (
-                [one.columns for one in table.indexes if one.name == node.index] if table else []
-            )
-            way = " DESC" if node.backward else ""
-            return tuple(f"{column}{way}" for column in known[0] if column) if known else ()
-    return ()
-
-
-def _skipped(slow: SlowStatement) -> tuple[PlanNode, Confidence] | None:
-    """The Limit that skips many rows. What a call touches is held against the first page's plan,
-    where one could be had, else the plan must be one whose pages cost by their number alone."""
-    for tree in slow.trees("analyzed"):
-        limit = skipping(tree)
-        beneath = limit.children[0].actual_rows if limit else None
-        if limit and beneath and beneath - (limit.actual_rows or 0.0) >= _MANY_SKIPPED:
-            return limit, Confidence.CERTAIN
-    limits = [(tree, skipping(tree)) for tree in slow.trees("generic", "common", "rare")]
-    deep = next((limit for _, limit in limits if limit), None)
-    rows = max(1.0, slow.load.rows_per_call)
-    if deep is None or slow.blocks < max(_LEAST_BLOCKS, _BLOCKS_A_ROW * rows):
-        return None
-    first_page = max((most_blocks(tree) for tree, limit in limits if not limit), default=None)
-    if first_page is None:
-        return (deep, Confidence.LIKELY) if streams(deep.children[0]) else None
-    return (deep, Confidence.LIKELY) if slow.blocks >= 10 * first_page else None
-
-
-def _keyset(order: tuple[str, ...]) -> Remedy:
-    names = [key.removesuffix(" DESC").rsplit(".", 1)[-1] for key in order] or ["id"]
-    backward = bool(order) and order[0].endswith(" DESC")
-    columns = ", ".join(names)
-    by = ", ".join(f"{name} DESC" if backward else name for name in names)
-    last = ", ".join(f"$last_{name.strip(chr(34))}" for name in names)
-    return Remedy(
-        step=Step.CURE,
-        command=f"... WHERE ({columns}) {'<' if backward else '>'} ({last})\n"
-        f"ORDER BY {by} LIMIT $page_size;   -- no OFFSET",
-        effect="keyset pagination: the next page begins behind the last row of the page before, so "
-        f"every page costs what the first does. ({columns}) must be unique together, else add the "
-        "key, and an index must have them in this order",
-        language="text",
-    )
-
-
-def deep_offset(slow: SlowStatement, tables: Tables, limits: Limits) -> Reason | None:
-    """OFFSET reads and throws away all rows before the page."""
-    found = _skipped(slow)
-    if found is None:
-        return None
-    limit, confidence = found
-    order = _order(limit, tables)
-    rows = slow.load.rows_per_call
-    by = f" ordered by {', '.join(order)}" if order else ""
-    evidence = (
-        Evidence(
-            key="blocks_per_call",
-            value=round(slow.blocks),
-            text=f"a call touches {slow.blocks:.0f} blocks of 8 KiB to return {rows:.0f} rows",
-            source=COUNTERS,
-        ),
-        Evidence(
-            key="rows_per_call",
-            value=round(rows, 1),
-            text=f"a call returns {rows:.1f} rows{by}, and skips those before (OFFSET)",
-            source="pg_stat_statements.rows",
-        ),
-    )
-    cap = Remedy(
-        step=Step.STOP,
-        command="Refuse pages beyond the first hundred; nobody turns to them by hand.",
-        effect="ends the costly calls, which are often a crawler's or an export's",
-        language="text",
-    )
-    return Reason(
-        cause=Cause(
-            label="query.deep_offset",
-            confidence=confidence,
-            because="OFFSET reads every row that it skips: a page costs the more, the further back "
-            "it lies",
-        ),
-        summary=f"One statement skips rows by OFFSET: a call touches {slow.blocks:.0f} blocks to "
-        f"return {rows:.0f} rows",
-        evidence=evidence,
-        remedies=(cap, _keyset(order)),
-    )
 
 
 def _enough_memory(slow: SlowStatement, tree: PlanNode, node: PlanNode) -> int:
@@ -227,7 +127,7 @@ def result_too_big(slow: SlowStatement, tables: Tables, limits: Limits) -> Reaso
             key="rows_per_call",
             value=round(rows),
             text=f"a call returns {rows:.0f} rows",
-            source="pg_stat_statements.rows",
+            source=slow.rows_source,
         ),
         Evidence(
             key="sessions_waiting_for_client",

@@ -13,6 +13,7 @@ from itertools import pairwise
 LONGEST_TEXT = 20_000
 # bytes; the server cuts a longer name, and so means another one (NAMEDATALEN - 1)
 _LONGEST_NAME = 63
+_LONGEST_NUMBER = 19
 _CHANGES = frozenset({"insert", "update", "delete", "merge"})
 # those behind LIKE, IN, BETWEEN, NULLIF, CASE, USING and SIMILAR TO; they stand in no text
 _IMPLIED = ("=", "<>", "<", ">", "<=", ">=", "~~", "!~~", "~~*", "!~~*", "~", "!~")
@@ -62,8 +63,9 @@ class Words:
     """What a statement names. ``kind`` is select, change or utility.
 
     ``calls`` may be functions, ``names`` are all identifiers, ``parameters`` is the highest
-    ``$n``; ``bounds`` maps the parameters of LIMIT and OFFSET to these words. ``locks`` when it
-    asks for row locks, ``writes`` when it may change data.
+    ``$n``; ``bounds`` maps the parameters of LIMIT and OFFSET to these words, and ``skips`` is the
+    most rows that an OFFSET with a literal number skips. ``locks`` when it asks for row locks,
+    ``writes`` when it may change data.
     """
 
     kind: str
@@ -74,6 +76,7 @@ class Words:
     bounds: dict[int, str]
     locks: bool
     writes: bool
+    skips: int = 0
 
 
 def _name(kind: str, value: str) -> str:
@@ -139,6 +142,14 @@ def read(text: str) -> Words:
             bounds[int(value[1:])] = "offset" if before.value == "offset" else "limit"
     first = next((token.value for token in found if token.kind == "word"), "")
     kind = "select" if first in ("select", "with") else "utility"
+    skips = [
+        int(token.value)
+        for before, token in pairwise(found)
+        if (before.kind, before.value) == ("word", "offset")
+        # longer ones are no int8
+        and token.value.isdecimal()
+        and len(token.value) < _LONGEST_NUMBER
+    ]
     numbers = [int(token.value[1:]) for token in found if token.kind == "parameter"]
     return Words(
         kind="change" if first in _CHANGES else kind,
@@ -152,6 +163,7 @@ def read(text: str) -> Words:
             for one, other in pairwise(bare)
         ),
         writes=bool({*_CHANGES, "into"}.intersection(bare)),
+        skips=max(skips, default=0),
     )
 
 
