@@ -24,6 +24,7 @@ from backend_doctor.backends.pgbouncer.remedies import (
     end_leak,
     explain_slow,
     larger_pool,
+    name_database_behind,
     resume,
     shorter_transactions,
     show,
@@ -147,7 +148,7 @@ def _busy(scene: Scene) -> Verdict:
         if any(unseen)
         else f"all server connections of the pool are in use; {what}",
     )
-    return cause, (), ()
+    return cause, (), () if scene.behind else (name_database_behind(scene.database),)
 
 
 def _no_connection(scene: Scene) -> Verdict:

@@ -87,7 +87,7 @@ def _remedies(buffers: float) -> tuple[Remedy, ...]:
         Remedy(
             step=Step.CURE,
             command="ALTER SYSTEM SET shared_buffers = '25% of the memory, such as 8GB';"
-            "   -- write the number; then restart",
+            "   -- write the number; in force after a restart",
             effect=f"it is {size_text(buffers)} now; what it takes is missing to the system's own "
             "cache, so more than 40 % seldom helps",
             changes_state=True,
@@ -193,7 +193,10 @@ def cache(
             measures=(measure,),
         )
         return
-    note = "how long reads take is not known: ALTER SYSTEM SET track_io_timing = on;"
+    note = (
+        "how long reads take is not known: "
+        "ALTER SYSTEM SET track_io_timing = on; SELECT pg_reload_conf();"
+    )
     yield Finding(
         status=Status.OK,
         summary=f"{size_text(reading.rate)} a second are read from outside shared_buffers "

@@ -43,18 +43,22 @@ class _Limits:
     standby_xids: int
 
 
-def _culprits(
+def _lasting(
     horizon: Horizon, sessions: Looks[Sessions] | None, limits: _Limits
-) -> tuple[Holder, ...]:
-    """Who holds the horizon where it is: the oldest that lasts, and those near it."""
+) -> tuple[tuple[Holder, ...], tuple[Holder, ...]]:
+    """Who holds the horizon where it is, and who would hold it next, of those that last.
+
+    Whoever is younger may have begun after the rows died, and then holds none of them.
+    """
     lasting = [
         holder
         for holder in horizon.here
         if stands_still(holder, sessions) or (holder.seconds or 0.0) >= limits.long_seconds
     ]
     oldest = max((holder.xids or 0 for holder in lasting), default=0)
-    near = (holder for holder in lasting if 2 * (holder.xids or 0) >= oldest)
-    return tuple(sorted(near, key=lambda holder: holder.xids or 0, reverse=True))
+    first = tuple(holder for holder in lasting if holder.xids == oldest)
+    younger = (holder for holder in lasting if holder.xids != oldest)
+    return first, tuple(sorted(younger, key=lambda holder: holder.xids or 0, reverse=True))
 
 
 def _in_vain(table: Maintained, holder: Holder, limits: _Limits) -> bool:
@@ -99,10 +103,12 @@ def _about(tables: Sequence[Maintained]) -> Iterator[Evidence]:
         f"{ago}{f'; further: {more}' if more else ''}",
         source=_SOURCE,
     )
+    count = f"{len(tables)} tables are" if len(tables) > 1 else "1 table is"
+    own = "their own thresholds" if len(tables) > 1 else "its own threshold"
     yield Evidence(
         key="table",
         value=worst.place,
-        text=f"{len(tables)} tables are over twice their own threshold, {worst.place} the most",
+        text=f"{count} over twice {own}{', the most' * (len(tables) > 1)}: {worst.place}",
         source=_SOURCE,
     )
 
@@ -114,7 +120,7 @@ def _holding(culprits: Sequence[Holder]) -> Iterator[Evidence]:
         key="holder_pid" if oldest.kind == "session" else f"holder_{oldest.kind}",
         value=oldest.pid if oldest.kind == "session" else oldest.name,
         text=f"{oldest.text} holds the xmin horizon"
-        f"{f', and near it {others}' if others else ''}: rows that died since stay",
+        f"{f', and with the same age {others}' if others else ''}: rows that died since stay",
         source="pg_stat_activity, pg_prepared_xacts, pg_replication_slots",
     )
     yield Evidence(
@@ -125,6 +131,14 @@ def _holding(culprits: Sequence[Holder]) -> Iterator[Evidence]:
     )
 
 
+def _next(younger: Sequence[Holder]) -> tuple[str, ...]:
+    if not younger:
+        return ()
+    one, more = younger[0], len(younger) - 1
+    rest = f" and {more} younger" if more else ""
+    return (f"only if rows are still held after that, look at {one.text}{rest}",)
+
+
 def _tables(tables: Sequence[Maintained]) -> tuple[Subject, ...]:
     return tuple(Subject(kind="table", value=table.place) for table in tables[:20])
 
@@ -132,6 +146,7 @@ def _tables(tables: Sequence[Maintained]) -> tuple[Subject, ...]:
 def _blocked(
     tables: Sequence[Maintained],
     culprits: Sequence[Holder],
+    younger: Sequence[Holder],
     sessions: Sessions | None,
     status: Status,
     limits: _Limits,
@@ -157,6 +172,7 @@ def _blocked(
             *(subject for holder in culprits for subject in holder_subjects(holder)),
             *_tables(tables),
         ),
+        notes=_next(younger),
     )
 
 
@@ -257,14 +273,14 @@ def dead_rows(
     worst = over[0] if over else None
     critical = worst and worst.dead >= critical_dead_rows and worst.dead > worst.rows
     status = Status.CRITICAL if critical else Status.WARNING
-    culprits = _culprits(horizon, sessions, limits)
+    culprits, younger = _lasting(horizon, sessions, limits)
     kinds: dict[str, list[Maintained]] = {"blocked": [], "off": [], "behind": [], "due": []}
     for table in over:
         kinds[_why(table, activity, culprits, limits)].append(table)
     found = []
     if kinds["blocked"]:
         last = sessions.last if sessions else None
-        found.append(_blocked(kinds["blocked"], culprits, last, status, limits))
+        found.append(_blocked(kinds["blocked"], culprits, younger, last, status, limits))
     if kinds["off"]:
         found.append(_off(kinds["off"], not activity.autovacuum, status))
     if kinds["behind"]:
@@ -277,5 +293,5 @@ def dead_rows(
         f"{'works on it now' if table.vacuum_runs else 'is due'}"
         for table in kinds["due"][:5]
     )
-    yield msgspec.structs.replace(found[0], measures=(measure,), notes=notes)
+    yield msgspec.structs.replace(found[0], measures=(measure,), notes=(*found[0].notes, *notes))
     yield from found[1:]

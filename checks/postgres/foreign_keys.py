@@ -15,7 +15,7 @@ from backend_doctor import (
     check,
 )
 from backend_doctor.backends.postgres.foreign_keys import ForeignKey, ForeignKeys
-from backend_doctor.backends.postgres.indexes import old_transactions
+from backend_doctor.backends.postgres.indexes import GIVE_UP, GIVES_UP, old_transactions
 from backend_doctor.backends.sql import quote_identifier
 
 _SHOWN, _REPAIRED = 10, 3
@@ -86,10 +86,9 @@ def _build(key: ForeignKey) -> Remedy:
     )
     return Remedy(
         step=Step.CURE,
-        command=f"SET lock_timeout = '30s';\n{_command(key)}",
+        command=GIVE_UP + _command(key),
         effect=f"builds the index while {key.table} is read and written; each command outside of "
-        "a transaction, on the primary. It gives up after 30 s of waiting for old transactions "
-        f"and then leaves an invalid index: drop that with DROP INDEX CONCURRENTLY.{also}",
+        f"a transaction, on the primary. {GIVES_UP}.{also}",
         changes_state=True,
     )
 
@@ -97,7 +96,8 @@ def _build(key: ForeignKey) -> Remedy:
 def _missing(found: ForeignKeys, bad: list[ForeignKey], rest: list[ForeignKey]) -> Finding:
     changed = [key for key in bad if _changes(key)]
     worst, more = bad[0], len(bad) - 1
-    others = f", and {more} more foreign keys have none" if more else ""
+    others = f", and {more} more foreign keys have none" if more > 1 else ""
+    others = ", and 1 more foreign key has none" if more == 1 else others
     because = (
         f"each delete from {worst.parent} reads all of {worst.table} to find the rows that refer "
         "to it, and deletes were seen"
@@ -129,9 +129,12 @@ def _missing(found: ForeignKeys, bad: list[ForeignKey], rest: list[ForeignKey]) 
 
 def _listed(keys: list[ForeignKey]) -> Iterator[str]:
     if keys:
-        names = ", ".join(f"{key.text} -> {key.parent}" for key in keys[:_SHOWN])
+        largest = sorted(keys, key=lambda key: key.rows, reverse=True)
+        names = ", ".join(
+            f"{key.text} -> {key.parent} (about {key.rows:.0f} rows)" for key in largest[:_SHOWN]
+        )
         more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
-        yield f"without an index too, and small or never asked for: {names}{more}"
+        yield f"no index, but small or without deletes of the parent: {names}{more}"
 
 
 @check
@@ -139,14 +142,14 @@ def foreign_keys(
     found: ForeignKeys,
     *,
     rows: int = 10_000,
-    rows_alone: int = 100_000,
+    rows_alone: int = 1_000_000,
     lookup_rows: int = 100,
 ) -> Iterator[Finding]:
     """A foreign key has no index on its own side, so a delete of the parent reads the child whole.
 
     Told from ``rows`` of the child on when the parent saw deletes, or updates that can have
-    changed a key. From ``rows_alone`` on also without: joins along the key and the first delete
-    will read all of it; but not for parents of fewer than ``lookup_rows``, such as a list of
+    changed a key. From ``rows_alone`` on also without: the first delete will read all of it under
+    its locks; but not for parents of fewer than ``lookup_rows``, such as a list of
     states, from which nobody deletes and whose index would not be selective.
     """
     bad: list[ForeignKey] = []

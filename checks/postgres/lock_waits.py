@@ -97,7 +97,9 @@ def _key(jam: Jam) -> str:
 def _advisory(jam: Jam) -> Iterator[Evidence]:
     lock = jam.advisory[0].lock
     key = "/".join((lock.key or "").split("/")[:2]) if lock else ""
-    text = f"{len(jam.advisory)} of them want its advisory lock {_key(jam)} (classid/objid {key})"
+    count = len(jam.advisory)
+    want = f"{count} of them {'wants' if count == 1 else 'want'} its advisory lock"
+    text = f"{want} {_key(jam)} (classid/objid {key})"
     yield Evidence(key="advisory_key", value=key, text=text, source="pg_locks")
     level = jam.advisory_level
     yield Evidence(key="advisory_level", value=level, text=_UNTIL[level], source=_SOURCE)
@@ -144,7 +146,8 @@ def _evidence(jam: Jam) -> Iterator[Evidence]:
             f"{head.state}{age}: {' '.join(head.query.split())}"
         )
         yield Evidence(key="head_blocker_pid", value=head.pid, text=text, source=_SOURCE)
-    text = f"{count} sessions wait behind it, the longest for {jam.longest:.1f} s"
+    wait = "1 session waits" if count == 1 else f"{count} sessions wait"
+    text = f"{wait} behind it, the longest for {jam.longest:.1f} s"
     yield Evidence(key="waiting_sessions", value=count, text=text, source=_SOURCE)
     if jam.ddl is not None:
         text = f"pid {jam.ddl.pid} wants to change the schema: {' '.join(jam.ddl.query.split())}"
@@ -178,14 +181,14 @@ def _remedies(jam: Jam, label: str, taken_at: str) -> Iterator[Remedy]:
         return
     if jam.ddl is not None:
         effect = (
-            f"cancels the waiting schema change: the {len(jam.waiters) - 1} sessions behind it "
-            "go on at once; run it again later with a lock_timeout"
+            "cancels the waiting schema change: those behind it "
+            f"({len(jam.waiters) - 1}) go on at once; run it again later with a lock_timeout"
         )
         yield cancel_statement(jam.ddl, taken_at, effect=effect)
     if jam.head is not None:
         effect = (
             f"ends the head blocker, one session of {jam.head.holder}; its transaction is rolled "
-            f"back, and {len(jam.waiters)} waiting sessions go on"
+            f"back, and those that wait ({len(jam.waiters)}) go on"
         )
         yield end_sessions([jam.head], taken_at, effect=effect)
     if label == "lock.ddl_queue":
@@ -250,8 +253,7 @@ def lock_waits(
     sessions = looks or Looks(now, now, 0.0)
 
     def status(jam: Jam) -> Status:
-        # who waits for an advisory lock may mean to
-        long = jam.longest >= critical_seconds and not jam.advisory
+        long = jam.longest >= critical_seconds
         return Status.CRITICAL if long or len(jam.waiters) >= critical_waiters else Status.WARNING
 
     found: list[Finding] = []
@@ -273,7 +275,8 @@ def lock_waits(
     waiting = sum(bool(session.blocked_by) for session in sessions.last.sessions)
     measure = Measure(name="sessions_waiting_for_locks", value=waiting)
     if not found:
-        summary = f"{waiting} sessions wait for a lock, none for long."
+        who = "1 session waits" if waiting == 1 else f"{waiting} sessions wait"
+        summary = f"{who} for a lock, {'but not' if waiting == 1 else 'none'} for long."
         found = [Finding(status=Status.OK, summary=summary)]
     yield msgspec.structs.replace(found[0], measures=(measure,), notes=tuple(notes))
     yield from found[1:]

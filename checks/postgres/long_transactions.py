@@ -41,7 +41,10 @@ from backend_doctor.backends.postgres.transactions import (
 )
 from backend_doctor.backends.sql import quote_identifier
 
-_WAITERS = ("lock.idle_holder", "lock.long_transaction", "lock.hot_row", "lock.ddl_queue")
+_WAITERS = (
+    *("lock.idle_holder", "lock.long_transaction", "lock.hot_row"),
+    *("lock.ddl_queue", "lock.advisory"),
+)
 
 
 def _age(session: Session) -> float:
@@ -51,10 +54,11 @@ def _age(session: Session) -> float:
 
 
 def _holds(session: Session) -> str:
-    held = [f"{session.locks} locks"] if session.locks else []
+    locks = "1 lock" if session.locks == 1 else f"{session.locks} locks"
+    held = [locks] if session.locks else []
     if session.has_xmin or session.has_xid:
-        held.append("the xmin horizon, for which vacuum waits")
-    return " and ".join(held) or "neither locks nor the xmin horizon"
+        held.append("a snapshot, for which vacuum keeps old rows")
+    return " and ".join(held) or "neither locks nor a snapshot"
 
 
 def _subjects(sessions: Iterable[Session]) -> tuple[Subject, ...]:
@@ -71,8 +75,8 @@ def _long(group: Sequence[Session], sessions: Sessions, critical_seconds: float)
     idle = oldest.idle_in_transaction
     doing = "waits for its client" if idle else "is at work"
     effect = (
-        f"ends {count} sessions of {oldest.holder}, if they still idle; what they had not "
-        "committed is rolled back"
+        f"ends {'1 session' if count == 1 else f'{count} sessions'} of {oldest.holder}, if still "
+        "idle; what was not committed is rolled back"
     )
     stop = (
         end_sessions(group, sessions.taken_at, effect=effect)

@@ -172,14 +172,11 @@ def replication(
     if replication.hidden:
         yield _hidden(replication)
         return
-    if not replication.standbys:
-        yield Finding(status=Status.OK, summary="No standby is connected to this server.")
-        return
-    seconds = max(one.seconds or 0.0 for one in replication.standbys)
+    seconds = max((one.seconds or 0.0 for one in replication.standbys), default=0.0)
     measures = (
         Measure(
             name="replication_lag_bytes",
-            value=max(one.behind or 0 for one in replication.standbys),
+            value=max((one.behind or 0 for one in replication.standbys), default=0),
             unit="B",
         ),
         Measure(
@@ -190,6 +187,10 @@ def replication(
             critical=critical,
         ),
     )
+    if not replication.standbys:
+        summary = "No standby is connected to this server."
+        yield Finding(status=Status.OK, summary=summary, measures=measures)
+        return
     late = [(one, _status(one, warning, critical, silent_bytes)) for one in replication.standbys]
     alarms = [(one, status) for one, status in late if status is not None]
     if not alarms:

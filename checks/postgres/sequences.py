@@ -16,18 +16,29 @@ from backend_doctor import (
     check,
 )
 from backend_doctor.backends.postgres.sequences import Sequence, Sequences
-from backend_doctor.backends.sql import quote_identifier
+from backend_doctor.backends.sql import quote_identifier, quote_literal
 
-_SHOWN, _REPAIRED = 10, 3
+_SHOWN = 10
 _TYPES = {2: "smallint", 4: "integer", 8: "bigint"}
 
 
 def _binding(one: Sequence) -> str:
     """What sets the limit."""
-    bound = one.maximum if one.increment > 0 else one.minimum
-    if one.limit != bound:
+    ends = {
+        size: (2 ** (8 * size - 1) - 1 if one.increment > 0 else -(2 ** (8 * size - 1)))
+        for size in _TYPES
+    }
+    if one.table and one.limit == ends[one.column_bytes]:
         return f"the type {_TYPES[one.column_bytes]} of its column {one.feeds}"
+    if one.limit == ends[one.sequence_bytes]:
+        return f"its own type {_TYPES[one.sequence_bytes]}"
     return "its own maximum" if one.increment > 0 else "its own minimum"
+
+
+def _used(one: Sequence, digits: int) -> float:
+    """The share of its values that is gone, rounded; never all of them while one is left."""
+    share = round(one.used, digits)
+    return min(share, round(1 - 10**-digits, digits)) if one.left else share
 
 
 def _evidence(one: Sequence) -> Iterator[Evidence]:
@@ -40,27 +51,16 @@ def _evidence(one: Sequence) -> Iterator[Evidence]:
     )
     yield Evidence(
         key="sequence_used_share",
-        value=round(one.used, 4),
-        text=f"{one.used:.1%} of its values are gone",
+        value=_used(one, 4),
+        text=f"{_used(one, 3):.1%} of its values are gone",
         source="pg_sequences.last_value",
     )
     yield Evidence(
         key="values_left",
         value=one.left,
-        text=f"{one.left} values are left",
+        text="1 value is left" if one.left == 1 else f"{one.left} values are left",
         source="pg_sequences.last_value",
     )
-
-
-def _widen_column(one: Sequence) -> str:
-    column, table = quote_identifier(one.column), one.table_place
-    lines = [
-        f"ALTER TABLE {table} ALTER COLUMN {column} TYPE bigint;",
-        "-- and so every column of other tables that refers to it",
-    ]
-    if one.sequence_bytes < 8 and not one.identity:
-        lines.insert(0, _widen_sequence(one))
-    return "\n".join(lines)
 
 
 def _widen_sequence(one: Sequence) -> str:
@@ -69,22 +69,59 @@ def _widen_sequence(one: Sequence) -> str:
     return f"ALTER SEQUENCE {one.place}{kind} {far};"
 
 
+def _lowest(one: Sequence) -> int:
+    """Where the negative half of what both types hold begins."""
+    return -(1 << (8 * min(one.column_bytes, one.sequence_bytes) - 1))
+
+
+def _may_be_negative(one: Sequence) -> bool:
+    """Whether the negative half is taken, or can be before the column gets wider: counting on
+    from there would lead through zero into the numbers that are taken already."""
+    return bool(one.table) and one.increment > 0 and (one.maximum < 0 or one.column_bytes < 8)
+
+
+def _lines(one: Sequence) -> Iterator[str]:
+    """The statements that make room; for a sequence that may stand in the negative half, beyond
+    all numbers that are taken, whether it does or not."""
+    wider = (
+        f"ALTER TABLE {one.table_place} ALTER COLUMN {quote_identifier(one.column)} TYPE bigint;"
+    )
+    if not _may_be_negative(one):
+        yield _widen_sequence(one)
+        if one.column_bytes < 8:
+            yield wider
+        return
+    kind = " AS bigint" if one.sequence_bytes < 8 else ""
+    # a type that changes takes a minimum at its end along, which the value may be below
+    yield f"ALTER SEQUENCE {one.place}{kind} MINVALUE {min(_lowest(one), one.minimum)} NO MAXVALUE;"
+    if one.column_bytes < 8:
+        yield wider
+    taken = max(one.last or 0, 1)
+    yield f"SELECT setval({quote_literal(one.place)}, greatest({taken},"
+    yield f"  (SELECT max({quote_identifier(one.column)}) FROM {one.table_place}),"
+    yield f"  (SELECT last_value FROM {one.place})));"
+    least, start = (1, 1) if one.maximum < 0 else (one.minimum, one.start)
+    yield f"ALTER SEQUENCE {one.place} MINVALUE {least} START WITH {start};"
+
+
 def _cure(one: Sequence) -> Remedy:
+    lines = "\n".join(("BEGIN;", "SET LOCAL lock_timeout = '2s';", *_lines(one), "COMMIT;"))
     if one.column_bytes < 8:
         return Remedy(
             step=Step.CURE,
-            command=_widen_column(one),
+            command=f"{lines}\n-- and so every column of other tables that refers to it",
             effect=f"rewrites {one.table} and its indexes under a lock that keeps readers out "
             "until it is done: only while the application is stopped, with room for a second copy. "
             "For a large table in use instead: add a bigint column, have a trigger fill it, copy "
             "the old rows in batches, build its unique index concurrently, then exchange the two "
-            "columns in one short transaction with lock_timeout. Does the application hold the id "
-            "in 32 bits anywhere?",
+            "columns in one short transaction with lock_timeout. The sequence goes on above all "
+            "ids, also where it counts below zero by now. Does the application hold the id in 32 "
+            "bits anywhere?",
             changes_state=True,
         )
     return Remedy(
         step=Step.CURE,
-        command=f"SET lock_timeout = '2s';\n{_widen_sequence(one)}",
+        command=lines,
         effect="raises the limit at once and rewrites nothing; first find out whether the limit "
         "was set on purpose (a document number of fixed length)",
         changes_state=True,
@@ -93,15 +130,17 @@ def _cure(one: Sequence) -> Remedy:
 
 def _negative(one: Sequence) -> Remedy | None:
     """The other half of the numbers, until the column is wider."""
-    low = -(2 ** (8 * min(one.column_bytes, one.sequence_bytes) - 1))
     if one.increment <= 0 or one.column_bytes > 4 or one.minimum < 0:
         return None
+    low = _lowest(one)
     return Remedy(
         step=Step.STOP,
         command=f"SET lock_timeout = '2s';\n"
-        f"ALTER SEQUENCE {one.place} MINVALUE {low} MAXVALUE -1 RESTART WITH {low};",
+        f"ALTER SEQUENCE {one.place} MINVALUE {low} MAXVALUE -1\n"
+        f"  START WITH {low} RESTART WITH {low};",
         effect=f"gains {-low} values within a moment, all below zero: only if neither the "
-        "application, nor an export, nor an ORDER BY on the id expects them to be positive",
+        "application, nor an export, nor an ORDER BY on the id expects them to be positive; "
+        "the cure leads back above all ids",
         changes_state=True,
     )
 
@@ -117,7 +156,7 @@ def _finding(one: Sequence, *, critical: float) -> Finding:
     )
     return Finding(
         status=Status.CRITICAL if grave else Status.WARNING,
-        summary=f"The sequence {one.text} {end}: {one.used:.1%} used, {one.left} values left.",
+        summary=f"The sequence {one.text} {end}: {_used(one, 3):.1%} used, {one.left} left.",
         evidence=tuple(_evidence(one)),
         cause=Cause(
             label="sequence.exhausted",
@@ -135,8 +174,9 @@ def _notes(found: Sequences) -> Iterator[str]:
     hidden = [one for one in found.sequences if not one.readable]
     locked = [one for one in found.sequences if one.locked and one.readable]
     if hidden:
+        many = "1 sequence is" if len(hidden) == 1 else f"{len(hidden)} sequences are"
         yield (
-            f"role {found.role} cannot see how far {len(hidden)} sequences are; "
+            f"role {found.role} cannot see how far {many}; "
             f"GRANT pg_read_all_data TO {quote_identifier(found.role)};"
         )
     if locked:
@@ -165,7 +205,7 @@ def sequences(
     notes = tuple(_notes(found))
     measure = Measure(
         name="fullest_sequence_share",
-        value=round(max((one.used for one in used), default=0.0), 4),
+        value=max((_used(one, 4) for one in used), default=0.0),
         warning=warning,
         critical=critical,
         maximum=1,

@@ -10,6 +10,7 @@ from backend_doctor import (
     Evidence,
     Finding,
     Instance,
+    Measure,
     Remedy,
     Status,
     Step,
@@ -19,15 +20,13 @@ from backend_doctor.backends.postgres.server_settings import ServerSettings
 from backend_doctor.backends.postgres.sizes import size_text
 
 _GIB = 1024**3
-_HELPERS = {
-    "pg_stat_statements": "tells which statements take the time",
-    "hypopg": "proves an index before it is built",
-}
+_HELPERS = ("pg_stat_statements", "hypopg")
+# the value that says nothing, and what is not told then
 _LOGS = {
-    "log_lock_waits": ("off", "on", "lock waits"),
-    "log_min_duration_statement": ("-1", "'1s'", "slow statements"),
-    "log_temp_files": ("-1", "'10MB'", "temporary files"),
-    "log_checkpoints": ("off", "on", "checkpoints"),
+    "log_lock_waits": ("off", "lock waits"),
+    "log_min_duration_statement": ("-1", "slow statements"),
+    "log_temp_files": ("-1", "temporary files"),
+    "log_checkpoints": ("off", "checkpoints"),
 }
 
 
@@ -105,9 +104,11 @@ def _harmful(status: Status, cause: Cause, harms: list[_Harm]) -> Finding:
 
 
 def _pending(names: tuple[str, ...]) -> Finding:
+    many = len(names) > 1
+    count = f"{len(names)} changed settings wait" if many else "1 changed setting waits"
     return Finding(
         status=Status.WARNING,
-        summary=f"{len(names)} changed setting(s) wait for a restart: {', '.join(names)}.",
+        summary=f"{count} for a restart: {', '.join(names)}.",
         evidence=(
             Evidence(
                 key="pending_restart",
@@ -139,65 +140,54 @@ def _pending(names: tuple[str, ...]) -> Finding:
 def _memory_advice(settings: ServerSettings, connections: int) -> Iterator[str]:
     cache = settings.find("effective_cache_size")
     if connections > 500:
-        yield (
-            f"max_connections is {connections}: each session is a process, and snapshots cost "
-            "more the more there are; PgBouncer in front serves many clients with few sessions"
-        )
+        yield f"PgBouncer instead of max_connections = {connections}"
     if cache is None or cache.source == "default":
         return
     sort = settings.amount("work_mem") * (settings.amount("hash_mem_multiplier") or 1.0)
     if sort * connections > cache.amount:
         yield (
-            f"{connections} connections with a sort of {size_text(sort)} each take more than the "
-            f"{size_text(cache.amount)} that effective_cache_size says the machine has to spare: "
-            "keep work_mem low for all, and raise it for the role that needs it (ALTER ROLE)"
+            f"a lower work_mem for all ({connections} connections with a sort of "
+            f"{size_text(sort)} each need more than {size_text(cache.amount)})"
         )
     buffers = settings.amount("shared_buffers")
     if cache.amount >= 4 * _GIB and buffers <= _GIB / 8:
         yield (
-            f"shared_buffers is {size_text(buffers)} on a machine with {size_text(cache.amount)} "
-            f"for caching: ALTER SYSTEM SET shared_buffers = '{cache.amount / 3 / _GIB:.0f}GB'; "
-            "it needs a restart"
+            f"shared_buffers = '{cache.amount / 3 / _GIB:.0f}GB' and a restart "
+            f"(it is {size_text(buffers)})"
         )
 
 
 def _advice(settings: ServerSettings, *, local: bool) -> Iterator[str]:
-    """What would help and does not hurt today, each with what to type."""
+    """What would help and does not hurt today, in a few words; the runbook has the commands."""
     if settings.value("idle_in_transaction_session_timeout") == "0":
-        yield (
-            "nothing ends a forgotten transaction: "
-            "ALTER SYSTEM SET idle_in_transaction_session_timeout = '5min';"
-        )
-    silent = {name: one for name, one in _LOGS.items() if settings.value(name) == one[0]}
+        yield "end idle transactions"
+    silent = [said for name, (off, said) in _LOGS.items() if settings.value(name) == off]
     if silent:
-        commands = " ".join(f"ALTER SYSTEM SET {name} = {silent[name][1]};" for name in silent)
-        said = ", ".join(one[2] for one in silent.values())
-        yield f"the log will not tell of {said}: {commands}"
+        yield f"log {', '.join(silent)}"
     yield from _memory_advice(settings, int(settings.amount("max_connections")))
     missing = [name for name in _HELPERS if name not in settings.installed]
     if missing and not local:
         told = ", ".join(
-            f"{name} ({_HELPERS[name]}"
-            + ("" if name in settings.available else "; not installed on the machine")
-            + ")"
+            name + ("" if name in settings.available else " (not installed on the machine)")
             for name in missing
         )
-        yield f"extensions that would help in database {settings.database}: {told}"
+        yield f"in database {settings.database} the extensions {told}"
     if settings.value("synchronous_commit") == "off" and not local:
-        yield "synchronous_commit is off: a crash loses the last commits, and corrupts nothing"
+        yield "synchronous_commit = on, else a crash loses the last commits"
     switched = [one.name for one in settings.settings if one.name.startswith("enable_")]
     if switched:
-        yield f"the planner may not use what {', '.join(switched)} stand for: for everybody?"
+        yield f"{', '.join(switched)} on for everybody"
     if settings.amount("random_page_cost") >= 4 and not local:
-        yield (
-            "random_page_cost is 4, which is for spinning disks: on SSDs "
-            "ALTER SYSTEM SET random_page_cost = 1.1;"
-        )
+        yield "random_page_cost = 1.1 on SSDs"
 
 
-def _as_in_development(harms: list[_Harm]) -> str:
-    said = "; ".join(f"{harm.name} is {harm.bad}: {harm.why}" for harm in harms)
-    return f"taken for a development server, since it is reached on this very machine: {said}"
+def _notes(settings: ServerSettings, harms: list[_Harm], *, local: bool) -> Iterator[str]:
+    if harms and local:
+        said = ", ".join(f"{harm.name} is {harm.bad}" for harm in harms)
+        yield f"a development server (it is local): {said}"
+    advice = "; ".join(_advice(settings, local=local))
+    if advice:
+        yield f"advice in its runbook: {advice}"
 
 
 def _found(settings: ServerSettings, harms: tuple[_Harm, ...]) -> list[_Harm]:
@@ -213,8 +203,7 @@ def server_settings(settings: ServerSettings, instance: Instance) -> Iterator[Fi
     """
     local = _is_local(instance)
     unsafe, unswept = _found(settings, _DURABILITY), _found(settings, _VACUUM)
-    notes = [_as_in_development([*unsafe, *unswept])] if local and (unsafe or unswept) else []
-    notes += _advice(settings, local=local)
+    notes = tuple(_notes(settings, [*unsafe, *unswept], local=local))
     findings = []
     if unsafe and not local:
         because = "the server does not wait until the disk has what a crash would need"
@@ -235,5 +224,6 @@ def server_settings(settings: ServerSettings, instance: Instance) -> Iterator[Fi
         if unsafe or unswept:
             summary = "Settings as on a development server, all of them in force."
         findings.append(Finding(status=Status.OK, summary=summary))
-    yield msgspec.structs.replace(findings[0], notes=tuple(notes))
+    harmful = Measure(name="harmful_settings", value=len(unsafe) + len(unswept))
+    yield msgspec.structs.replace(findings[0], notes=notes, measures=(harmful,))
     yield from findings[1:]

@@ -59,8 +59,9 @@ def _finding(holder: Holder, critical_xids: int) -> Finding:
             *confirm,
             Remedy(
                 step=Step.PREVENT,
-                command="ALTER SYSTEM SET max_standby_streaming_delay = '5min';   -- on the "
-                "standby, with hot_standby_feedback = off"
+                command="-- on the standby\nALTER SYSTEM SET hot_standby_feedback = off;\n"
+                "ALTER SYSTEM SET max_standby_streaming_delay = '5min';\n"
+                "SELECT pg_reload_conf();"
                 if standby
                 else "alert on: SELECT slot_name FROM pg_replication_slots WHERE NOT active;",
                 effect="long queries of the standby are cancelled instead of holding the primary"

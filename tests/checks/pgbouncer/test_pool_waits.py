@@ -146,6 +146,8 @@ def test_what_is_not_known_is_said(known: dict[str, Any], said: str) -> None:
     assert finding.cause is not None
     assert finding.cause.confidence is Confidence.POSSIBLE
     assert said in finding.cause.because
+    next_steps = [remedy.command for remedy in finding.remedies]
+    assert any("postgresql://USER@" in step for step in next_steps) == (known == {"last": None})
 
 
 def test_no_connection_to_be_had() -> None:

@@ -131,11 +131,40 @@ def test_another_database_holds_nothing_here() -> None:
     assert cause(finding) == "bloat.vacuum_behind"
 
 
-def test_all_who_are_about_as_old_are_named_and_younger_ones_are_not() -> None:
-    held = horizon(holder(11, xids=100), holder(12, xids=60), holder(13, xids=9))
+def test_only_the_oldest_is_offered_to_be_ended() -> None:
+    held = horizon(holder(11, xids=5, seconds=90.0), holder(12, xids=3), holder(13, xids=3))
+    waiters = [old(pid, xmin=902, state="active", wait="advisory") for pid in (12, 13)]
+    (finding,) = judge(activity(SICK), held, looks([old(11), *waiters]))
+    assert pids(finding) == {11}
+    assert evidence(finding, "holder_pid") == 11
+    commands = "".join(remedy.command for remedy in finding.remedies)
+    assert "pid IN (11)" in commands
+    assert "pg_cancel_backend" not in commands
+    assert not any("12" in item.text for item in finding.evidence)
+    (note,) = finding.notes
+    assert note.startswith("only if rows are still held after that, look at the transaction of")
+    assert "pid 12" in note
+    assert note.endswith("and 1 younger")
+
+
+def test_all_of_the_same_age_hold_it() -> None:
+    held = horizon(holder(11), holder(12), holder(13, xids=99))
     (finding,) = judge(activity(SICK), held, looks([old(11), old(12), old(13)]))
     assert pids(finding) == {11, 12}
-    assert evidence(finding, "holder_pid") == 11
+    stops = [remedy.command for remedy in finding.remedies if remedy.step is Step.STOP]
+    assert ["pid IN (11)" in stops[0], "pid IN (12)" in stops[1], len(stops)] == [True, True, 2]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("a",), "1 table is over twice its own threshold: public.a"),
+        (("a", "b"), "2 tables are over twice their own thresholds, the most: public.a"),
+    ],
+)
+def test_one_table_is_told_as_one(names: tuple[str, ...], words: str) -> None:
+    (finding,) = judge(activity(*(table(name, dead=400_000) for name in names)))
+    assert finding.evidence[1].text == words
 
 
 def test_a_busy_holder_is_cancelled_and_a_backup_is_left_alone() -> None:

@@ -269,12 +269,23 @@ class TestAdvisoryLock:
         more = judge(looks([leader, *standbys]), advisory_waiters=2)
         assert [cause(one) for one in more] == ["lock.advisory"]
 
-    def test_who_waits_is_counted_not_for_how_long(self) -> None:
+    @pytest.mark.parametrize(
+        ("count", "seconds", "status"),
+        [(4, 29.9, "warning"), (3, 30.0, "critical"), (5, 10.0, "critical")],
+    )
+    def test_its_thresholds_are_those_of_other_locks(
+        self, count: int, seconds: float, status: str
+    ) -> None:
+        lock = LockWait(type="advisory", mode="ExclusiveLock", key="0/42/1", seconds=seconds)
         head = session(10, application="worker")
-        assert judge(looks([head, *self.queue(4)]), critical_seconds=5.0)[0].status is (
-            Status.WARNING
-        )
-        assert judge(looks([head, *self.queue(5)]))[0].status is Status.CRITICAL
+        (finding,) = judge(looks([head, *self.queue(count, lock=lock)]))
+        assert finding.status is Status(status)
+
+    def test_a_few_standbys_may_wait_for_long(self) -> None:
+        lock = LockWait(type="advisory", mode="ExclusiveLock", key="0/42/1", seconds=9000.0)
+        standbys = self.queue(2, application="worker-2", lock=lock)
+        (finding,) = judge(looks([session(10, application="worker-1"), *standbys]))
+        assert finding.status is Status.OK
 
 
 class TestTree:

@@ -53,8 +53,8 @@ def test_the_age_of_the_transaction_counts(age: float, status: Status) -> None:
     ("fields", "words"),
     [
         ({"locks": 3}, "3 locks"),
-        ({"locks": 0, "has_xmin": True}, "the xmin horizon"),
-        ({"locks": 1, "has_xid": True}, "1 locks and the xmin horizon"),
+        ({"locks": 0, "has_xmin": True}, "a snapshot, for which vacuum keeps"),
+        ({"locks": 1, "has_xid": True}, "holds 1 lock and a snapshot"),
         ({"locks": 0}, "neither"),
     ],
 )
@@ -112,7 +112,7 @@ def test_transactions_that_idle_for_seconds_while_they_turn_over() -> None:
     assert evidence(finding, "idle_seconds") == pytest.approx(1.2)
     assert pids(finding) == {11, 12, 13, 14}
     assert Step.STOP not in [remedy.step for remedy in finding.remedies]
-    assert {"lock.idle_holder", "pool.server_full"} <= set(finding.explains)
+    assert {"lock.idle_holder", "lock.advisory", "pool.server_full"} <= set(finding.explains)
 
 
 def test_the_same_transactions_stuck_are_a_leak_and_not_told_here() -> None:

@@ -1,14 +1,18 @@
 """postgres.server_settings: facts in, findings out."""
 
 from collections.abc import Mapping
+from pathlib import Path
+from textwrap import wrap
 from types import MappingProxyType
 
 import msgspec
 import pytest
 from tests.checks.postgres.builders import cause, evidence, instance, run
+from tests.safety.client import Client, wait_until
 
 from backend_doctor import Finding, Instance, Status
 from backend_doctor.backends.postgres.server_settings import ServerSettings, Setting
+from backend_doctor.demo.servers import PostgresServer
 
 USUAL = {
     "fsync": "on",
@@ -25,6 +29,7 @@ USUAL = {
     "max_connections": "100",
     "random_page_cost": "1.1",
 }
+RUNBOOKS = Path(__file__).parents[3] / "runbooks" / "postgres"
 BOTH = ("hypopg", "pg_stat_statements")
 
 
@@ -104,11 +109,11 @@ def test_each_cause_is_a_finding_and_advice_comes_once() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"idle_in_transaction_session_timeout": "0"}, "forgotten transaction"),
-        ({"log_lock_waits": "off", "log_temp_files": "-1"}, "lock waits, temporary files"),
+        ({"idle_in_transaction_session_timeout": "0"}, "end idle transactions"),
+        ({"log_lock_waits": "off", "log_temp_files": "-1"}, "log lock waits, temporary files"),
         ({"max_connections": "2000"}, "PgBouncer"),
         ({"synchronous_commit": "off"}, "last commits"),
-        ({"enable_nestloop": "off"}, "enable_nestloop"),
+        ({"enable_nestloop": "off"}, "enable_nestloop on"),
         ({"random_page_cost": "4"}, "random_page_cost = 1.1"),
     ],
 )
@@ -119,17 +124,50 @@ def test_advice_never_alarms(values: dict[str, str], words: str) -> None:
     assert words in note
 
 
+def test_advice_takes_two_lines_of_a_report_at_most() -> None:
+    """On a server as it is after installation, whose report is 80 columns wide."""
+    fresh = {
+        "fsync": "off",
+        "full_page_writes": "off",
+        "idle_in_transaction_session_timeout": "0",
+        "log_lock_waits": "off",
+        "log_min_duration_statement": "-1",
+        "log_temp_files": "-1",
+        "random_page_cost": "4",
+    }
+    notes = judge(settings(fresh), "127.0.0.1").notes
+    lines = [wrap(f"postgres.server_settings adhoc.postgres: {note}", 68) for note in notes]
+    assert [len(one) for one in lines] == [2, 2]
+
+
+def test_the_commands_of_the_runbook_take_effect(postgres18: PostgresServer) -> None:
+    text = (RUNBOOKS / "server_settings.md").read_text(encoding="utf-8")
+    (advice,) = (
+        block.removeprefix("sql\n").strip()
+        for block in text.split("```")
+        if "idle_in_transaction_session_timeout = " in block
+    )
+    with Client(postgres18.admin_url()) as owner:
+        try:
+            for command in advice.splitlines()[1:]:
+                owner.do(command)
+            assert wait_until(lambda: owner.ask("SHOW idle_in_transaction_session_timeout") != "0")
+            assert owner.ask("SHOW log_lock_waits") == "on"
+        finally:
+            owner.do("ALTER SYSTEM RESET ALL")
+            owner.do("SELECT pg_reload_conf()")
+
+
 def test_missing_extensions_are_named_with_whether_they_can_be_had() -> None:
     facts = msgspec.structs.replace(
         settings(), installed=("plpgsql",), available=("pg_stat_statements",)
     )
     (note,) = judge(facts).notes
-    assert "pg_stat_statements (tells" in note
-    assert "not installed on the machine" in note
+    assert "database shop the extensions pg_stat_statements, hypopg (not installed" in note
     assert judge(facts, "127.0.0.1").notes == ()
 
 
-@pytest.mark.parametrize(("source", "notes"), [("default", 0), ("configuration file", 2)])
+@pytest.mark.parametrize(("source", "notes"), [("default", 0), ("configuration file", 1)])
 def test_memory_is_judged_only_where_the_server_was_told_of_it(source: str, notes: int) -> None:
     memory = [
         Setting(name="effective_cache_size", value="1048576", unit="8kB", source=source),
@@ -141,4 +179,4 @@ def test_memory_is_judged_only_where_the_server_was_told_of_it(source: str, note
     facts = msgspec.structs.replace(facts, settings=(*facts.settings, *memory))
     said = judge(facts).notes
     assert len(said) == notes
-    assert notes == 0 or "shared_buffers = '3GB'" in said[1]
+    assert notes == 0 or "shared_buffers = '3GB' and a restart (it is 128.0 MB)" in said[0]
