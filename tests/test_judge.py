@@ -4,6 +4,7 @@ import datetime
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from backend_doctor.config.model import Ignore
@@ -71,6 +72,30 @@ def snapshot(*looks: Look, **others: list[Look]) -> Snapshot:
             for name, found in seen.items()
         ],
     )
+
+
+def test_a_fact_is_named_in_plain_words() -> None:
+    class StatementStatistics(Count, frozen=True):
+        """Has a name of two words."""
+
+    check = made(tell, count=StatementStatistics)
+    summary = only(judge(snapshot(), [check])).summary
+    assert summary.startswith("Could not be judged: statement statistics: was not read")
+
+
+def test_who_asks_for_one_look_has_no_unknown() -> None:
+    def rate(count: Looks[Count]) -> Iterator[Finding]:
+        yield said(Status.OK)
+
+    once, check = snapshot(look(3)), made(rate, count=Looks[Count])
+    assert only(judge(once, [check])).status is Status.UNKNOWN
+    finding = only(judge(msgspec.structs.replace(once, window=0), [check]))
+    assert (finding.status, finding.summary) == (
+        Status.SKIPPED,
+        "Needs two looks; --window 0 allows one.",
+    )
+    restarted = msgspec.structs.replace(snapshot(look(3, started="a"), look(4, started="b")))
+    assert "restarted" in only(judge(restarted, [check])).summary
 
 
 def look(number: int, at: float = 0.0, started: str = "") -> Look:

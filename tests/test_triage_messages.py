@@ -419,6 +419,75 @@ def test_pgbouncer_cannot_log_in(
     assert lead(line) == title
 
 
+async def prepared_by_asyncpg(url: str) -> str:
+    """A statement prepared on one server connection is looked for on the other."""
+    client, other = [await asyncpg.connect(url) for _ in range(2)]
+    try:
+        await client.fetch("SELECT $1::int", 1)
+        await other.execute("BEGIN")
+        await client.fetch("SELECT $1::int", 1)
+    except asyncpg.PostgresError as error:
+        return said(error)
+    finally:
+        other.terminate()
+        client.terminate()
+    raise AssertionError("it was served")
+
+
+def test_prepared_statements_through_pgbouncer(
+    postgres15: PostgresServer, make_pgbouncer: Callable[..., PgBouncer]
+) -> None:
+    title = "A prepared statement does not fit PgBouncer's pooling"
+    pooler = make_pgbouncer(postgres15)
+    text = asyncio.run(prepared_by_asyncpg(pooler.url()))
+    assert "does not exist" in text
+    assert lead(text) == lead(text.splitlines()[0]) == title
+    url = make_pgbouncer(postgres15, pool_size=1).url()
+    with (
+        psycopg.connect(url, prepare_threshold=0, autocommit=True) as one,
+        psycopg.connect(url, prepare_threshold=0, autocommit=True) as two,
+    ):
+        one.execute("SELECT %s::int", (1,))
+        with pytest.raises(psycopg.Error) as raised:
+            two.execute("SELECT %s::int", (1,))
+        assert "already exists" in str(raised.value)
+        assert lead(said(raised.value)) == title
+
+
+def test_pgbouncer_loses_its_server(
+    make_postgres: Callable[..., PostgresServer], make_pgbouncer: Callable[..., PgBouncer]
+) -> None:
+    url = make_pgbouncer(make_postgres()).url()
+    with psycopg.connect(url, prepare_threshold=None, autocommit=True) as victim:
+        victim.execute("BEGIN")
+        (pid,) = victim.execute("SELECT pg_backend_pid()").fetchone() or (0,)
+        os.kill(pid, 9)
+        with pytest.raises(psycopg.OperationalError) as raised:
+            victim.execute("SELECT pg_sleep(5)")
+    (line, *_) = [line for line in str(raised.value).splitlines() if "crashed" in line]
+    assert lead(line) == "PgBouncer lost its connection to PostgreSQL"
+
+
+def test_pgbouncer_waits_for_no_login(
+    postgres15: PostgresServer, make_pgbouncer: Callable[..., PgBouncer]
+) -> None:
+    pooler = make_pgbouncer(postgres15, settings={"client_login_timeout": 1})
+    with socket.create_connection((pooler.host, pooler.port), 5) as silent:
+        silent.settimeout(10)
+        text = silent.recv(500).decode(errors="replace")
+    assert lead(text.replace("\0", " ")) == "PgBouncer gave a login too long"
+
+
+def test_a_sequence_at_its_end(postgres15: PostgresServer) -> None:
+    with psycopg.connect(postgres15.admin_url()) as session:
+        session.execute("CREATE TEMPORARY SEQUENCE few START 9 MAXVALUE 9")
+        session.execute("SELECT nextval('few')")
+        with pytest.raises(psycopg.Error) as raised:
+            session.execute("SELECT nextval('few')")
+    for text in (str(raised.value), said(raised.value)):
+        assert lead(text) == "A sequence has no number left"
+
+
 def redis_error(act: Callable[[], Any]) -> str:
     with pytest.raises(redis.RedisError) as raised:
         act()

@@ -49,6 +49,18 @@ def test_a_run_shows_what_was_counted_and_marks_by_time() -> None:
     assert "6 rows thrown away" in text
 
 
+def test_what_stopped_early_or_never_ran_is_no_misestimate() -> None:
+    early = PlanNode(kind="Seq Scan", table="t", rows=300_000, actual_rows=40, stopped=True)
+    more = PlanNode(kind="Seq Scan", table="u", rows=2, actual_rows=400, stopped=True)
+    never = PlanNode(kind="Hash", rows=20_000, actual_rows=0, loops=0)
+    root = PlanNode(kind="Limit", rows=40, actual_rows=40, children=(early, more, never))
+    text = "\n".join(draw(root, Pen(80, False), unicode=True))
+    assert "40 rows, 300,000 expected (may have stopped early)" in text
+    assert "400 rows, 2 expected (200x off)" in text
+    assert "never run, 20,000 expected" in text
+    assert text.count("x off") == 1
+
+
 _NODES = st.recursive(
     st.builds(
         PlanNode,

@@ -85,6 +85,60 @@ def test_one_missing_right_is_said_once_for_all_the_checks_it_blinds() -> None:
     assert "exit 3" in shown
 
 
+def test_many_blind_checks_are_counted_and_named_on_request() -> None:
+    login = examples.UNREACHABLE.results[2].explained_by
+    blind = examples.UNREACHABLE.results[2].finding
+    checks = (examples.result(n, f"postgres.check{n}", blind, fold=login) for n in range(2, 31))
+    report = examples.report((examples.UNREACHABLE.results[0], *checks))
+    assert "  unknown   29 checks could not be judged (shares login" in text(report)
+    assert "postgres.check17" not in text(report)
+    assert "postgres.check17" in text(report, verbose=1)
+
+
+def test_three_roots_have_an_index_and_two_have_none() -> None:
+    assert "2 critical:" not in text(examples.TWO_CRITICALS)
+    low = Finding(status=Status.WARNING, summary="It grows.")
+    three = examples.report((*examples.TWO_CRITICALS.results, examples.result(9, "redis.low", low)))
+    line = "2 critical, 1 warning: leak.idle_in_transaction, redis.maxclients, redis.low"
+    assert text(three).splitlines()[2] == line
+    assert text(examples.FIFTEEN).splitlines()[2] == "15 warnings: query.slow (15 times)"
+    assert max(map(len, text(three, width=60).splitlines()[2:4])) <= 60
+
+
+def test_skipped_checks_are_named_where_they_are_few() -> None:
+    skipped = Finding(status=Status.SKIPPED, summary="No replica is there.")
+    results = [examples.result(n, f"postgres.check{n}", skipped) for n in range(4)]
+    few, many = examples.report(tuple(results[:3])), examples.report(tuple(results))
+    names = "postgres.check0, postgres.check1, postgres.check2"
+    said = f"  note      skipped on shop.postgres: {names}: No replica is there."
+    assert said in text(few, width=120)
+    assert "postgres.check2" not in text(many)
+
+
+ADHOC = examples.report(
+    (examples.result(1, "postgres.pool_exhaustion", examples.LEAK, service="adhoc"),)
+)
+
+
+@pytest.mark.parametrize(
+    ("report", "given", "again"),
+    [
+        (ADHOC, {}, "the same command with -v"),
+        (ADHOC, {"targets": ("env:DB", "a b")}, "backend-doctor check env:DB 'a b' -v"),
+        (
+            examples.TWO_CRITICALS,
+            {"read_from": ("--config", "my shop.yaml"), "targets": ("env:DB",)},
+            "backend-doctor check --config 'my shop.yaml' shop.postgres -v",
+        ),
+        (ADHOC, {"read_from": ("--from", "s.json")}, "backend-doctor check --from s.json -v"),
+    ],
+)
+def test_the_command_that_shows_more_is_one_that_works(
+    report: Report, given: dict[str, object], again: str
+) -> None:
+    assert text(report, **given).splitlines()[-1] == f"  or: {again}"
+
+
 def test_an_interrupted_run_never_looks_healthy() -> None:
     shown = text(examples.INTERRUPTED, exit_code=130)
     assert "UNKNOWN  interrupted, 1 ok" in shown

@@ -14,10 +14,10 @@ from backend_doctor.config.model import (
 )
 from backend_doctor.config.placeless import PLACELESS, read_placeless
 from backend_doctor.config.reading import Reader
+from backend_doctor.facts import ADHOC
 from backend_doctor.place import did_you_mean, listed, shown
 from backend_doctor.yamlfile import Node, read
 
-ADHOC = "adhoc"
 _TOP = ("services", "limits", "ignore", "checks")
 KINDS = (*SETTINGS, *PLACELESS)
 _SERVICE_KEYS = ("replicas", "workers", *KINDS)

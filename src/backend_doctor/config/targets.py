@@ -12,7 +12,7 @@ from backend_doctor.config.model import (
     InstanceConfig,
     ServiceConfig,
 )
-from backend_doctor.config.schema import ADHOC
+from backend_doctor.facts import ADHOC
 from backend_doctor.place import Place, did_you_mean, fault, listed, shown
 from backend_doctor.references import is_reference, resolve
 

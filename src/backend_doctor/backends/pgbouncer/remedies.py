@@ -140,3 +140,16 @@ def more_clients(most: int) -> Remedy:
         changes_state=True,
         language="text",
     )
+
+
+def name_database_behind(database: Database | None) -> Remedy:
+    """Lets the sessions behind the pool be seen beside it."""
+    place = f"{database.host}:{database.port}" if database and database.host else "HOST:5432"
+    name = database.database or database.name if database else "DATABASE"
+    return Remedy(
+        step=Step.CONFIRM,
+        command=f"name postgresql://USER@{place}/{name} as a target beside PgBouncer's console, in "
+        "one service or on one command line",
+        effect="shows what the pool's connections do in PostgreSQL, and so why they are busy",
+        language="text",
+    )
