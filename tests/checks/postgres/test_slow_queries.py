@@ -319,6 +319,25 @@ def test_a_statement_without_end_is_judged_by_its_plan_or_its_client() -> None:
         assert judge(Plans(statements=()), found=quiet)[0].status is Status.OK
 
 
+def test_a_client_that_takes_too_much_may_be_caught_in_one_look_only() -> None:
+    def seen(writing: int, running: int) -> Finding:
+        runs = {"state": "active", "query_id": "1"}
+        waits = {**runs, "wait_type": "Client", "wait": "ClientWrite"}
+        first = [session(number, **waits) for number in range(writing)]
+        last = [session(number, **runs) for number in range(running)]
+        busy = window(counted("1", 10, 3000.0, 600_000))
+        return judge(plans(), busy, looks(first, last))[0]
+
+    for writing, running in ((3, 0), (3, 3)):
+        finding = seen(writing, running)
+        assert cause(finding) == "query.result_too_big"
+        assert finding.cause is not None
+        assert finding.cause.confidence == "likely"
+        assert evidence(finding, "sessions_waiting_for_client") == 3
+    for writing, running in ((1, 0), (2, 3), (0, 3)):
+        assert seen(writing, running).cause is None
+
+
 def test_a_tried_index_is_proven_or_said_to_be_not() -> None:
     def tried(**fields: Any) -> Finding:
         proof = Proof(

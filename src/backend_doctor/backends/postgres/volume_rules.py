@@ -117,11 +117,16 @@ def fetch_in_pages(applications: Iterable[str]) -> Remedy:
 
 
 def result_too_big(slow: SlowStatement, tables: Tables, limits: Limits) -> Reason | None:
-    """The server waits, in both looks, until the client takes its many rows."""
-    first, last = _writers(slow)
-    rows = slow.load.rows_per_call
-    if not first or not last or rows < limits.result_rows:
+    """The server waits until the client takes its many rows: in both looks, or in one where that
+    look caught several and the most of all seen running it waited so."""
+    writers = tuple(_writers(slow))
+    most, rows = max(writers, key=len), slow.load.rows_per_call
+    both = all(writers)
+    seen = sum(map(len, slow.looks))
+    mostly = len(most) >= 2 and 2 * len(most) >= seen
+    if rows < limits.result_rows or not (both or mostly):
         return None
+    when = "in both looks" if both else "in one of two looks"
     evidence = (
         Evidence(
             key="rows_per_call",
@@ -131,21 +136,21 @@ def result_too_big(slow: SlowStatement, tables: Tables, limits: Limits) -> Reaso
         ),
         Evidence(
             key="sessions_waiting_for_client",
-            value=len(last),
-            text=f"{len(last)} sessions of {', '.join(sorted(set(last)))} wait until the client "
-            "reads (ClientWrite), in both looks",
+            value=len(most),
+            text=f"{len(most)} sessions of {', '.join(sorted(set(most)))} wait until the client "
+            f"reads (ClientWrite), {when}",
             source="pg_stat_activity.wait_event",
         ),
     )
     return Reason(
         cause=Cause(
             label="query.result_too_big",
-            confidence=Confidence.CERTAIN,
+            confidence=Confidence.CERTAIN if both else Confidence.LIKELY,
             because="the server has the rows ready and waits for the client to take them; neither "
             "an index nor a faster server helps",
         ),
         summary=f"The client is slow to take {rows:.0f} rows a call, and the server waits for it",
         evidence=evidence,
-        remedies=(fetch_in_pages(last),),
-        subjects=tuple(Subject(kind="application", value=name) for name in sorted(set(last))),
+        remedies=(fetch_in_pages(most),),
+        subjects=tuple(Subject(kind="application", value=name) for name in sorted(set(most))),
     )
