@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from backend_doctor import (
@@ -68,7 +68,14 @@ def _reading(window: WindowCounts, timed: bool, sessions: Looks[Sessions] | None
     return _Reading(window, min(1.0, window.all.read_ms / busy) if busy else 0.0, True)
 
 
-def _remedies(buffers: float) -> tuple[Remedy, ...]:
+def _remedies(buffers: float, readers: Sequence[Load] = ()) -> tuple[Remedy, ...]:
+    confirm, read_less, more_memory = _all_remedies(buffers)
+    # where one statement reads the most, memory would only be spent on that
+    alone = bool(readers) and 2 * readers[0].read_blocks >= sum(one.read_blocks for one in readers)
+    return (confirm, read_less) if alone else (confirm, read_less, more_memory)
+
+
+def _all_remedies(buffers: float) -> tuple[Remedy, Remedy, Remedy]:
     return (
         Remedy(
             step=Step.CONFIRM,
@@ -143,7 +150,7 @@ def _found(reading: _Reading, buffers: float, readers: list[Load], measure: Meas
             because=f"the same statements read more than shared_buffers ({size_text(buffers)}) and "
             "the system's cache hold, over and over, so blocks leave before they are used again",
         ),
-        remedies=_remedies(buffers),
+        remedies=_remedies(buffers, readers),
         explains=("query.pileup", "pool.server_full", "pool.undersized"),
         subjects=tuple(Subject(kind="query", value=one.query_id) for one in readers[:3]),
         measures=(measure,),

@@ -6,7 +6,7 @@ import pytest
 from tests.checks.postgres.builders import cause, evidence, looks, run, session
 from tests.checks.postgres.windows import MIB, counted, ran, settings
 
-from backend_doctor import Finding, Looks, Status
+from backend_doctor import Finding, Looks, Status, Step
 from backend_doctor.backends.postgres.sessions import Sessions
 from backend_doctor.backends.postgres.statements import Statements
 
@@ -84,3 +84,10 @@ def test_without_timing_both_looks_must_see_sessions_wait_for_reads(
         assert "track_io_timing = on" in finding.notes[0]
     else:
         assert evidence(finding, "read_time_share") == 0.6
+
+
+def test_more_memory_is_no_cure_where_one_statement_reads_the_most() -> None:
+    half, third = BLOCKS // 2, BLOCKS // 3
+    for blocks, cures in (((BLOCKS, half, half), 1), ((third, third, third), 2)):
+        found = judge(statements=ran(*({"calls": 400, "read_blocks": one} for one in blocks)))
+        assert sum(remedy.step is Step.CURE for remedy in found.remedies) == cures
