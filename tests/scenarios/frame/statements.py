@@ -71,6 +71,8 @@ async def furnish(place: PostgresPlace, *statements: str) -> None:
     try:
         for statement in statements:
             await owner.execute(statement)
+            # else what it changed is counted after the ANALYZE that follows
+            await owner.execute("SELECT pg_stat_force_next_flush()")
     finally:
         await owner.close()
 
