@@ -60,7 +60,7 @@ def statements(server: PostgresServer) -> list[str]:
     return [flat(found.group(1)) for entry in ours if (found := _STATEMENT.search(entry))]
 
 
-@pytest.mark.parametrize("version", [15, 18])
+@pytest.mark.parametrize("version", [15, 16, 17, 18])
 def test_one_session_with_few_statements_of_our_own(
     version: int, make_postgres: Callable[..., PostgresServer]
 ) -> None:
