@@ -89,7 +89,7 @@ SELECT setval('narrow_s_seq', 32000), setval('loose', 2000000000), setval('down'
 """
 
 
-@pytest.fixture(scope="module", params=[15, 18])
+@pytest.fixture(scope="module", params=[15, 16, 17, 18])
 def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
     shared: PostgresServer = request.getfixturevalue(f"postgres{request.param}")
     with Client(shared.admin_url()) as admin:
