@@ -189,7 +189,7 @@ def test_without_counters() -> None:
     for known, kind in (
         (StatementStatistics(database="shop", role="doctor", sees_all=True), "not_applicable"),
         (StatementStatistics(database="shop", role="doctor", sees_all=False), "blind"),
-        (THERE, "failed"),
+        (THERE, "not_applicable"),
     ):
         with pytest.raises(Absent) as absent:
             run("repeated_statements", known, None, None, None)

@@ -147,12 +147,13 @@ class FrequentStatements(Fact, frozen=True):
 
 
 def refuse_without_counters(statistics: StatementStatistics, *, seen: bool) -> None:
-    """Raises Absent where calls are not counted: blind for want of a right or of a second look
-    (not ``seen``), else for a library that is not there, which postgres.slow_queries asks for."""
+    """Raises Absent where calls are not counted: blind for want of a right, else not applicable
+    for want of a second look (not ``seen``) or of the library that postgres.slow_queries asks for.
+    """
     missing = statistics.absence
     if missing is not None:
         kind = AbsenceKind.NOT_APPLICABLE if statistics.sees_all else AbsenceKind.BLIND
         raise Absent(missing.reason, remedy=missing.remedy, kind=kind)
     if not seen:
         reason = "calls can be counted only between two looks; use a --window above 0"
-        raise Absent(reason, kind=AbsenceKind.FAILED)
+        raise Absent(reason, kind=AbsenceKind.NOT_APPLICABLE)
