@@ -7,8 +7,9 @@ import sys
 import pytest
 
 _PROBE = """
-import json, sys
+import json, os, sys
 from backend_doctor.cli import run
+os._exit = sys.exit
 sys.argv = ["backend-doctor", *sys.argv[1:]]
 try:
     run()
@@ -47,7 +48,12 @@ def test_version_and_help_load_click_alone(argument: str) -> None:
     modules = loaded(argument)
     assert foreign(modules) == {"click"}
     ours = {name for name in modules if name.startswith("backend_doctor")}
-    assert ours == {"backend_doctor", "backend_doctor.cli", "backend_doctor.errors"}
+    assert ours == {
+        "backend_doctor",
+        "backend_doctor.cli",
+        "backend_doctor.cli.leaving",
+        "backend_doctor.errors",
+    }
 
 
 def test_a_command_that_does_not_exist_loads_click_alone() -> None:

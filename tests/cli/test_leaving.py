@@ -1,43 +1,57 @@
-"""How a command ends: only what would keep the interpreter from ending is cut short."""
+"""How a command ends: at once, with all that it printed, and quietly."""
 
-import threading
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
 
 import pytest
+from tests.safety.tool import environment
 
-from backend_doctor.cli import options
-
-
-@pytest.fixture
-def left(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    codes: list[int] = []
-    monkeypatch.setattr(options, "leave", codes.append)
-    return codes
-
-
-@pytest.fixture(params=[True, False], ids=["daemon", "not a daemon"])
-def busy(request: pytest.FixtureRequest) -> Iterator[threading.Thread]:
-    over = threading.Event()
-    thread = threading.Thread(target=over.wait, daemon=request.param)
-    thread.start()
-    yield thread
-    over.set()
-    thread.join()
-
-
-def test_only_a_thread_that_holds_up_the_end_is_left_behind(
-    busy: threading.Thread, left: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # a test runner may have threads of its own
-    monkeypatch.setattr(threading, "enumerate", lambda: [threading.main_thread(), busy])
-    options.leave_stuck_threads(2)
-    assert left == ([] if busy.daemon else [2])
+_THREAD_THAT_HANGS = """
+import threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+"""
+_LATE_SIGNAL = """
+import atexit, os, signal
+atexit.register(os.kill, os.getpid(), signal.SIGINT)
+"""
+_SIGNAL_WHILE_LEAVING = """
+import os, signal, sys
+class Stream:
+    def __getattr__(self, name):
+        return getattr(sys.__stdout__, name)
+    def flush(self):
+        sys.__stdout__.flush()
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.stdout = Stream()
+"""
 
 
-@pytest.mark.parametrize("code", [0, 3, 130, 143])
-def test_after_a_signal_nothing_is_torn_down(
-    code: int, left: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(threading, "enumerate", lambda: [threading.main_thread()])
-    options.leave_stuck_threads(code)
-    assert left == ([code] if code > 128 else [])
+def ended(before: str) -> "subprocess.CompletedProcess[str]":
+    """``list``, run after the code ``before``."""
+    code = (
+        f"{before}\nimport sys\nsys.argv[1:] = ['list']\nfrom backend_doctor.cli import run\nrun()"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+        env=environment(),
+    )
+
+
+@pytest.mark.parametrize("before", [_THREAD_THAT_HANGS, _LATE_SIGNAL])
+def test_nothing_holds_up_the_end_or_spoils_it(before: str) -> None:
+    run = ended(before)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout
+    assert run.stdout == ended("").stdout
+
+
+def test_a_signal_at_the_very_end_costs_neither_output_nor_a_traceback() -> None:
+    run = ended(_SIGNAL_WHILE_LEAVING)
+    assert (run.returncode, run.stderr) == (-signal.SIGINT, "")
+    assert run.stdout == ended("").stdout

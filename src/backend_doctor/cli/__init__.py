@@ -1,12 +1,13 @@
 """The command line: click commands, each loaded when it is asked for."""
 
 import os
-import sys
+import signal
 from importlib import import_module
 
 import click
 
 from backend_doctor import __version__
+from backend_doctor.cli.leaving import leave
 from backend_doctor.errors import UserError
 
 # name: (module, first line of its help); so that --help loads none of them
@@ -82,24 +83,31 @@ def _say(message: str) -> None:
 def run() -> None:
     """The entry point: runs a command and maps every ending to the documented exit codes."""
     try:
+        code = _ran()
+    except KeyboardInterrupt:
+        _say("interrupted")
+        code = 130
+    # nothing is left to be done: a late Ctrl-C must not show a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    leave(code)
+
+
+def _ran() -> int:
+    try:
         result = main.main(prog_name="backend-doctor", standalone_mode=False)
-        code = result if isinstance(result, int) else 0
+        return result if isinstance(result, int) else 0
     except Exit as ending:
-        code = ending.code
+        return ending.code
     except click.UsageError as error:
         where = f"\nTry: {error.ctx.command_path} --help" if error.ctx else ""
         _say(error.format_message() + where)
-        code = 3
-    except (click.Abort, KeyboardInterrupt):
-        _say("interrupted")
-        code = 130
+        return 3
+    except click.Abort:
+        raise KeyboardInterrupt from None
     except BrokenPipeError:
-        # the reader has gone (`| head`): silence the interpreter's own flush at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 3
+        return 3
     except Exception as error:  # noqa: BLE001 - a user never sees a traceback
-        code = _explain(error)
-    sys.exit(code)
+        return _explain(error)
 
 
 def _explain(error: Exception) -> int:

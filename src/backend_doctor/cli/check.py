@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from backend_doctor.cli import Exit
-from backend_doctor.cli.options import Examination, examining, leave_stuck_threads
+from backend_doctor.cli.options import Examination, examining
 from backend_doctor.cli.terminal import ColorChoice, columns, speaks_unicode, wants_color
 from backend_doctor.errors import UserError
 from backend_doctor.judge import judge
@@ -167,5 +167,4 @@ def command(
     plain = RenderOptions(verbose=verbose, exit_code=code)
     for file_format, path in files:
         _write(path, render(file_format, report, plain), file_format)
-    leave_stuck_threads(code)
     raise Exit(code)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from backend_doctor.cli import Exit
-from backend_doctor.cli.options import Examination, examining, leave_stuck_threads
+from backend_doctor.cli.options import Examination, examining
 from backend_doctor.snapshot import save
 
 
@@ -27,5 +27,4 @@ def command(output: Path, **asked: Any) -> None:
     snapshot, interrupted = examination.run()
     save(snapshot, output)
     click.echo(f"saved {output}; judge it with: backend-doctor check --from {output}", err=True)
-    leave_stuck_threads(interrupted or 0)
     raise Exit(interrupted or 0)

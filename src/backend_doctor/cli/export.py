@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from backend_doctor.cli import Exit
-from backend_doctor.cli.options import Examination, examining, leave_stuck_threads
+from backend_doctor.cli.options import Examination, examining
 from backend_doctor.judge import judge
 from backend_doctor.reports import RenderOptions, render
 
@@ -39,5 +39,4 @@ def command(textfile: Path, **asked: Any) -> None:
     )
     options = RenderOptions(previous_success=previous_success(textfile))
     write_textfile(textfile, render("prometheus", report, options))
-    leave_stuck_threads(interrupted or 0)
     raise Exit(interrupted or 0)

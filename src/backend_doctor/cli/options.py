@@ -1,9 +1,7 @@
 """Options that several commands share, and what they come down to."""
 
-import os
 import re
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from backend_doctor.cli.leaving import leave
 from backend_doctor.config.load import load
 from backend_doctor.config.model import Configuration, InstanceConfig
 from backend_doctor.deadlines import Timing
@@ -22,7 +21,6 @@ from backend_doctor.snapshot import Snapshot
 Command = TypeVar("Command", bound=Callable[..., Any])
 LONGEST_SAMPLING = 6 * 3600.0
 _SLACK = 25.0
-_SIGNALLED = 128
 
 _TARGETS = (
     click.argument("targets", nargs=-1, metavar="[TARGET]..."),
@@ -185,23 +183,3 @@ def _analyzing(configuration: Configuration) -> Configuration:
 
 def _progress(message: str) -> None:
     click.echo(f"\r\x1b[K{message} ...", nl=False, err=True)
-
-
-def leave(code: int) -> None:
-    """Ends the process at once, what was printed being flushed."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            continue
-    os._exit(code)
-
-
-def leave_stuck_threads(code: int) -> None:
-    """Ends the process at once if a thread would keep it from ending (name resolution can hang),
-    or after a signal: what was under way would complain of its event loop while it is torn down.
-    """
-    main = threading.main_thread()
-    stuck = any(thread is not main and not thread.daemon for thread in threading.enumerate())
-    if stuck or code > _SIGNALLED:
-        leave(code)

@@ -19,7 +19,7 @@ from backend_doctor.backends.postgres.slowness import Limits
 from backend_doctor.backends.postgres.words import LONGEST_TEXT
 from backend_doctor.cli import Exit
 from backend_doctor.cli.check import exit_code
-from backend_doctor.cli.options import leave, leave_stuck_threads
+from backend_doctor.cli.leaving import leave
 from backend_doctor.cli.terminal import ColorChoice, columns, speaks_unicode, wants_color
 from backend_doctor.config.load import load
 from backend_doctor.config.model import Configuration, InstanceConfig
@@ -207,5 +207,4 @@ def command(
     )
     rendered = (_as_json if format == "json" else _as_text)(report, _seen(snapshot), options)
     click.echo(rendered, nl=False, color=True)
-    leave_stuck_threads(code)
     raise Exit(code)

@@ -11,7 +11,7 @@ import click
 
 from backend_doctor.cli import Exit
 from backend_doctor.cli.check import exit_code
-from backend_doctor.cli.options import Examination, leave_stuck_threads, looking
+from backend_doctor.cli.options import Examination, looking
 from backend_doctor.cli.terminal import columns, speaks_unicode, wants_color
 from backend_doctor.errors import UserError
 from backend_doctor.judge import judge
@@ -144,7 +144,6 @@ def command(text: str | None, **asked: Any) -> None:
         raise Exit(0)
     only = {i: None for s in reading.sightings for i in telling_checks(s.message, checks)}
     code = _examine(tuple(only), asked)
-    leave_stuck_threads(code)
     raise Exit(code)
 
 
