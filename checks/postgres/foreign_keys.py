@@ -15,7 +15,7 @@ from backend_doctor import (
     check,
 )
 from backend_doctor.backends.postgres.foreign_keys import ForeignKey, ForeignKeys
-from backend_doctor.backends.postgres.indexes import GIVE_UP, GIVES_UP, old_transactions
+from backend_doctor.backends.postgres.plans.indexes import GIVE_UP, GIVES_UP, old_transactions
 from backend_doctor.backends.sql import quote_identifier
 
 _SHOWN, _REPAIRED = 10, 3

@@ -3,17 +3,22 @@ from collections.abc import Iterator
 import msgspec
 
 from backend_doctor import Finding, Looks, Measure, Status, check
-from backend_doctor.backends.postgres.plans import Plans
-from backend_doctor.backends.postgres.sessions import Sessions
-from backend_doctor.backends.postgres.slow_findings import found_slow, reasons, tables_of, unclear
-from backend_doctor.backends.postgres.slowness import (
+from backend_doctor.backends.postgres.plans.plans import Plans
+from backend_doctor.backends.postgres.plans.slow_findings import (
+    found_slow,
+    reasons,
+    tables_of,
+    unclear,
+)
+from backend_doctor.backends.postgres.plans.slowness import (
     Limits,
     SlowStatement,
     statements_of,
     unended,
 )
+from backend_doctor.backends.postgres.plans.unfinished_findings import running, unread
+from backend_doctor.backends.postgres.sessions import Sessions
 from backend_doctor.backends.postgres.statements import Statements, StatementStatistics
-from backend_doctor.backends.postgres.unfinished_findings import running, unread
 
 
 @check

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend_doctor.backends.postgres.equivalent import NoEquivalentError, finding_rows
-from backend_doctor.backends.postgres.words import UnreadableError, plannable, read, refusal
+from backend_doctor.backends.postgres.plans.equivalent import NoEquivalentError, finding_rows
+from backend_doctor.backends.postgres.plans.words import UnreadableError, plannable, read, refusal
 
 FOUND = {
     "UPDATE orders SET note = $1 WHERE customer_id = $2": (

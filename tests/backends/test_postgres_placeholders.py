@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend_doctor.backends.postgres.placeholders import UnclearPlaceholderError, numbered
+from backend_doctor.backends.postgres.plans.placeholders import UnclearPlaceholderError, numbered
 
 
 @pytest.mark.parametrize(

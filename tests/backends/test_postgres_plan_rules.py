@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from tests.conftest import POSTGRES
 
 from backend_doctor import Finding, Status
-from backend_doctor.backends.postgres.asked import Asked
-from backend_doctor.backends.postgres.asked_findings import findings
-from backend_doctor.backends.postgres.explained import Plan, read_plan
-from backend_doctor.backends.postgres.plan_shape import (
+from backend_doctor.backends.postgres.plans.asked import Asked
+from backend_doctor.backends.postgres.plans.asked_findings import findings
+from backend_doctor.backends.postgres.plans.explained import Plan, read_plan
+from backend_doctor.backends.postgres.plans.planned import PlannedStatement
+from backend_doctor.backends.postgres.plans.predicates import conditions, wrapped
+from backend_doctor.backends.postgres.plans.shape import (
     keeper,
     loops_compared,
     most_blocks,
@@ -23,14 +25,12 @@ from backend_doctor.backends.postgres.plan_shape import (
     skipping,
     streams,
 )
-from backend_doctor.backends.postgres.plan_tree import PlanNode, read_tree
-from backend_doctor.backends.postgres.planned import PlannedStatement
-from backend_doctor.backends.postgres.predicates import conditions, wrapped
+from backend_doctor.backends.postgres.plans.slow_findings import reasons, remarks
+from backend_doctor.backends.postgres.plans.slowness import Limits, Reason, SlowStatement
+from backend_doctor.backends.postgres.plans.tables import Column, Index, Spread, Table
+from backend_doctor.backends.postgres.plans.tree import PlanNode, read_tree
 from backend_doctor.backends.postgres.sessions import Session
-from backend_doctor.backends.postgres.slow_findings import reasons, remarks
-from backend_doctor.backends.postgres.slowness import Limits, Reason, SlowStatement
 from backend_doctor.backends.postgres.statements import Load
-from backend_doctor.backends.postgres.tables import Column, Index, Spread, Table
 from backend_doctor.demo.servers import PostgresServer
 
 _MAKE = """

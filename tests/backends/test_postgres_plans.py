@@ -11,13 +11,14 @@ from tests.conftest import POSTGRES
 from tests.safety.client import Client
 from tests.servers.pgbouncer import PgBouncer
 
-from backend_doctor.backends.postgres import plan_texts
 from backend_doctor.backends.postgres.connection import PostgresConnection, connect
-from backend_doctor.backends.postgres.explained import Plan
-from backend_doctor.backends.postgres.hypothetical import Proof, prove
-from backend_doctor.backends.postgres.indexes import Proposal
-from backend_doctor.backends.postgres.plan_texts import schemas_in
-from backend_doctor.backends.postgres.plans import PlannedStatement, Plans
+from backend_doctor.backends.postgres.plans import candidates
+from backend_doctor.backends.postgres.plans.candidates import schemas_in
+from backend_doctor.backends.postgres.plans.explained import Plan
+from backend_doctor.backends.postgres.plans.hypothetical import Proof, prove
+from backend_doctor.backends.postgres.plans.indexes import Proposal
+from backend_doctor.backends.postgres.plans.plans import PlannedStatement, Plans
+from backend_doctor.backends.postgres.plans.tables import read_tables
 from backend_doctor.backends.postgres.sessions import Sessions
 from backend_doctor.backends.postgres.slots import Slots
 from backend_doctor.backends.postgres.statements import (
@@ -25,7 +26,6 @@ from backend_doctor.backends.postgres.statements import (
     StatementStatistics,
     window_loads,
 )
-from backend_doctor.backends.postgres.tables import read_tables
 from backend_doctor.config.urls import parse_url
 from backend_doctor.demo.servers import PostgresServer
 from backend_doctor.facts import Absent, Instance, Looks
@@ -452,7 +452,7 @@ def test_no_trial_index_is_left_when_the_plan_fails(server: PostgresServer) -> N
 def test_what_runs_in_both_looks_is_planned_with_its_own_values(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan_texts, "LEAST_SECONDS", 0.4)
+    monkeypatch.setattr(candidates, "LEAST_SECONDS", 0.4)
 
     async def work() -> tuple[Plans, Plans]:
         connection = await doctor(server.admin_url("shop"))

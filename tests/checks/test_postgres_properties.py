@@ -14,12 +14,13 @@ from backend_doctor.backends.http.answers import HealthAnswers, Sample
 from backend_doctor.backends.pgbouncer.sockets import Clients, Servers
 from backend_doctor.backends.postgres.clients import ClientProcess, ClientProcesses
 from backend_doctor.backends.postgres.counters import Counters, DatabaseCounters, Recovery
-from backend_doctor.backends.postgres.explained import Plan, Scan
 from backend_doctor.backends.postgres.frequent import FrequentStatements, describe
 from backend_doctor.backends.postgres.horizon import Holder, Horizon
 from backend_doctor.backends.postgres.limits import ConnectionLimit, ConnectionLimits
 from backend_doctor.backends.postgres.newcomers import Newcomer, Newcomers
-from backend_doctor.backends.postgres.plans import PlannedStatement, Plans
+from backend_doctor.backends.postgres.plans.explained import Plan, Scan
+from backend_doctor.backends.postgres.plans.plans import PlannedStatement, Plans
+from backend_doctor.backends.postgres.plans.tables import Column, Index, Spread, Table
 from backend_doctor.backends.postgres.replication import Archiver, Replication, Slot, Standby
 from backend_doctor.backends.postgres.server_settings import ServerSettings, Setting
 from backend_doctor.backends.postgres.sessions import LockWait, Session, Sessions
@@ -30,7 +31,6 @@ from backend_doctor.backends.postgres.statements import (
     StatementStatistics,
 )
 from backend_doctor.backends.postgres.table_activity import Maintained, TableActivity
-from backend_doctor.backends.postgres.tables import Column, Index, Spread, Table
 from backend_doctor.backends.redis.limits import ClientLimits
 from backend_doctor.registry import Check, Need, load_checks
 from backend_doctor.snapshot import decode, raw

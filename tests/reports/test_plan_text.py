@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend_doctor.backends.postgres.plan_tree import PlanNode
+from backend_doctor.backends.postgres.plans.tree import PlanNode
 from backend_doctor.reports.layout import Pen
 from backend_doctor.reports.plan_text import MARK, draw
 

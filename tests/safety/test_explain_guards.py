@@ -13,10 +13,10 @@ from tests.safety.client import Client
 from tests.safety.hostile_statements import COMMANDS, HARMLESS, HOSTILE, HOUSE
 from tests.safety.tool import run
 
-from backend_doctor.backends.postgres import planner
-from backend_doctor.backends.postgres.asked import TEXT_SETTING, Asked
 from backend_doctor.backends.postgres.connection import connect
-from backend_doctor.backends.postgres.planned import Case
+from backend_doctor.backends.postgres.plans import planner
+from backend_doctor.backends.postgres.plans.asked import TEXT_SETTING, Asked
+from backend_doctor.backends.postgres.plans.planned import Case
 from backend_doctor.config.urls import parse_url
 from backend_doctor.demo.servers import PostgresServer
 from backend_doctor.facts import Instance

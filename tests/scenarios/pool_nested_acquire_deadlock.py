@@ -24,7 +24,7 @@ class PoolNestedAcquireDeadlock(PostgresFault):
         return 4 + place.seed % 3
 
     def _autocommit(self, place: PostgresPlace) -> bool:
-        return place.seed // 2 % 2 == 1
+        return place.variant == 1
 
     def declares(self, place: PostgresPlace, twin: bool) -> Mapping[str, int]:
         return {"pool_size": self._size(place), "max_overflow": 0}

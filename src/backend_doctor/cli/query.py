@@ -11,12 +11,12 @@ from typing import Any
 import click
 import msgspec
 
-from backend_doctor.backends.postgres.asked import TEXT_SETTING, Asked
-from backend_doctor.backends.postgres.asked_findings import findings
-from backend_doctor.backends.postgres.placeholders import UnclearPlaceholderError, numbered
-from backend_doctor.backends.postgres.planned import PlannedStatement
-from backend_doctor.backends.postgres.slowness import Limits
-from backend_doctor.backends.postgres.words import LONGEST_TEXT
+from backend_doctor.backends.postgres.plans.asked import TEXT_SETTING, Asked
+from backend_doctor.backends.postgres.plans.asked_findings import findings
+from backend_doctor.backends.postgres.plans.placeholders import UnclearPlaceholderError, numbered
+from backend_doctor.backends.postgres.plans.planned import PlannedStatement
+from backend_doctor.backends.postgres.plans.slowness import Limits
+from backend_doctor.backends.postgres.plans.words import LONGEST_TEXT
 from backend_doctor.cli import Exit
 from backend_doctor.cli.check import exit_code
 from backend_doctor.cli.leaving import leave

@@ -14,18 +14,18 @@ from tests.safety.client import Client
 from tests.safety.tool import check
 
 from backend_doctor import Finding, Looks, Status, Step
-from backend_doctor.backends.postgres.explained import Plan, Scan
-from backend_doctor.backends.postgres.hypothetical import Proof
-from backend_doctor.backends.postgres.plans import PlannedStatement, Plans
-from backend_doctor.backends.postgres.predicates import comparison, conditions
+from backend_doctor.backends.postgres.plans.explained import Plan, Scan
+from backend_doctor.backends.postgres.plans.hypothetical import Proof
+from backend_doctor.backends.postgres.plans.plans import PlannedStatement, Plans
+from backend_doctor.backends.postgres.plans.predicates import comparison, conditions
+from backend_doctor.backends.postgres.plans.tables import Column, Index, Spread, Table
+from backend_doctor.backends.postgres.plans.words import UnreadableError, read, refusal
 from backend_doctor.backends.postgres.sessions import Sessions
 from backend_doctor.backends.postgres.statements import (
     Counted,
     Statements,
     StatementStatistics,
 )
-from backend_doctor.backends.postgres.tables import Column, Index, Spread, Table
-from backend_doctor.backends.postgres.words import UnreadableError, read, refusal
 from backend_doctor.demo.servers import PostgresServer
 
 MISSING = "query.missing_index"

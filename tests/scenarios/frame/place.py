@@ -38,6 +38,11 @@ class Place:
     application: Application = field(init=False)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
+    @property
+    def variant(self) -> int:
+        """Which of two ways the fault comes about in: seeds 0 and 1 play 0, 2 and 3 play 1."""
+        return self.seed // 2 % 2
+
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs something until the fault is undone."""
         self._tasks.append(asyncio.create_task(work))

@@ -1,20 +1,20 @@
 """Plans in a shape that does not fit: rows compared pair by pair, one plan for all values."""
 
-from backend_doctor.backends.postgres.estimate_rules import more_than_planned
-from backend_doctor.backends.postgres.plan_shape import (
+from backend_doctor.backends.postgres.plans.estimate_rules import more_than_planned
+from backend_doctor.backends.postgres.plans.shape import (
     loops_compared,
     most_blocks,
     returns_its_rows,
     shape,
 )
-from backend_doctor.backends.postgres.plan_tree import PlanNode
-from backend_doctor.backends.postgres.slowness import (
+from backend_doctor.backends.postgres.plans.slowness import (
     COUNTERS,
     Limits,
     Reason,
     SlowStatement,
     Tables,
 )
+from backend_doctor.backends.postgres.plans.tree import PlanNode
 from backend_doctor.backends.sql import quote_identifier
 from backend_doctor.model import Cause, Confidence, Evidence, Remedy, Step
 

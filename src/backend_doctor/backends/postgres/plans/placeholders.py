@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
-from backend_doctor.backends.postgres.words import Token, UnreadableError, tokens
+from backend_doctor.backends.postgres.plans.words import Token, UnreadableError, tokens
 
 # a value may follow these words; behind any other name, %, ? and : belong to an operator
 _BEFORE_A_VALUE = frozenset(

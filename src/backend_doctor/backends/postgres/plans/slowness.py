@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from backend_doctor.backends.postgres.plan_tree import PlanNode
-from backend_doctor.backends.postgres.plans import PlannedStatement, Plans
+from backend_doctor.backends.postgres.plans.plans import PlannedStatement, Plans
+from backend_doctor.backends.postgres.plans.tables import Table
+from backend_doctor.backends.postgres.plans.tree import PlanNode
 from backend_doctor.backends.postgres.sessions import Session, Sessions
 from backend_doctor.backends.postgres.statements import Load, Statements, window_loads
-from backend_doctor.backends.postgres.tables import Table
 from backend_doctor.facts import Looks
 from backend_doctor.model import Cause, Evidence, Remedy, Subject
 

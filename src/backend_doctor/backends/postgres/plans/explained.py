@@ -6,8 +6,13 @@ from typing import Any
 
 import msgspec
 
-from backend_doctor.backends.postgres.plan_tree import PlanNode, read_tree
-from backend_doctor.backends.postgres.predicates import Wrapped, comparison, conditions, wrapped
+from backend_doctor.backends.postgres.plans.predicates import (
+    Wrapped,
+    comparison,
+    conditions,
+    wrapped,
+)
+from backend_doctor.backends.postgres.plans.tree import PlanNode, read_tree
 from backend_doctor.backends.sql import mask_literals
 from backend_doctor.text import shorten
 

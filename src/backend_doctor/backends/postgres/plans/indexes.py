@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from backend_doctor.backends.postgres.explained import Scan
-from backend_doctor.backends.postgres.tables import Index, Table
+from backend_doctor.backends.postgres.plans.explained import Scan
+from backend_doctor.backends.postgres.plans.tables import Index, Table
 from backend_doctor.backends.sql import quote_identifier, quote_literal
 from backend_doctor.model import Remedy, Step
 

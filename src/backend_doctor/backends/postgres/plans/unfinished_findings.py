@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from backend_doctor.backends.postgres.plans.volume_rules import fetch_in_pages
 from backend_doctor.backends.postgres.sessions import Session, Sessions
 from backend_doctor.backends.postgres.statements import StatementStatistics
-from backend_doctor.backends.postgres.volume_rules import fetch_in_pages
 from backend_doctor.facts import Looks
 from backend_doctor.model import (
     Cause,

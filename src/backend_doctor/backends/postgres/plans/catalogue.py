@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from backend_doctor.backends.postgres.connection import PostgresConnection
-from backend_doctor.backends.postgres.words import Words
+from backend_doctor.backends.postgres.plans.words import Words
 from backend_doctor.facts import AbsenceKind, Absent
 
 # Objects with an oid below 16384 are the server's own (FirstNormalObjectId). C code that an

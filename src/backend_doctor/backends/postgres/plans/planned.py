@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from backend_doctor.backends.postgres.equivalent import NoEquivalentError, finding_rows
-from backend_doctor.backends.postgres.explained import Plan
-from backend_doctor.backends.postgres.hypothetical import Proof
-from backend_doctor.backends.postgres.words import (
+from backend_doctor.backends.postgres.plans.equivalent import NoEquivalentError, finding_rows
+from backend_doctor.backends.postgres.plans.explained import Plan
+from backend_doctor.backends.postgres.plans.hypothetical import Proof
+from backend_doctor.backends.postgres.plans.words import (
     UnreadableError,
     Words,
     plannable,

@@ -2,20 +2,20 @@
 
 from dataclasses import dataclass
 
-from backend_doctor.backends.postgres.indexes import serving
-from backend_doctor.backends.postgres.plan_shape import (
+from backend_doctor.backends.postgres.plans.indexes import serving
+from backend_doctor.backends.postgres.plans.shape import (
     most_blocks,
     returns_its_rows,
     tables_read,
 )
-from backend_doctor.backends.postgres.plan_tree import PlanNode
-from backend_doctor.backends.postgres.slowness import (
+from backend_doctor.backends.postgres.plans.slowness import (
     Limits,
     Reason,
     SlowStatement,
     Tables,
 )
-from backend_doctor.backends.postgres.tables import Table
+from backend_doctor.backends.postgres.plans.tables import Table
+from backend_doctor.backends.postgres.plans.tree import PlanNode
 from backend_doctor.backends.sql import quote_identifier
 from backend_doctor.model import Cause, Confidence, Evidence, Remedy, Step, Subject
 

@@ -3,7 +3,7 @@ plan of it: the text's own clauses, cut out at its tokens, none of them rewritte
 
 from collections.abc import Sequence
 
-from backend_doctor.backends.postgres.words import Token, tokens, trimmed
+from backend_doctor.backends.postgres.plans.words import Token, tokens, trimmed
 
 _VERBS = {"insert": "inserts", "merge": "merges", "update": "updates", "delete": "deletes"}
 _FIND = ("update", "delete")

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 
-from backend_doctor.backends.postgres.plan_shape import (
+from backend_doctor.backends.postgres.plans.shape import (
     keeper,
     memory_needed,
     returns_its_rows,
 )
-from backend_doctor.backends.postgres.plan_tree import PlanNode
-from backend_doctor.backends.postgres.slowness import (
+from backend_doctor.backends.postgres.plans.slowness import (
     BLOCK_BYTES,
     COUNTERS,
     Limits,
@@ -16,6 +15,7 @@ from backend_doctor.backends.postgres.slowness import (
     SlowStatement,
     Tables,
 )
+from backend_doctor.backends.postgres.plans.tree import PlanNode
 from backend_doctor.model import Cause, Confidence, Evidence, Remedy, Step, Subject
 
 # more than this for one sort is no setting to give to many sessions

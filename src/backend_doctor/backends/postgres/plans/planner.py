@@ -4,13 +4,18 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 
-from backend_doctor.backends.postgres.catalogue import Meaning, hidden_code, look_up, may_change
 from backend_doctor.backends.postgres.connection import PostgresConnection
-from backend_doctor.backends.postgres.explained import Plan, parameter_columns, read_plan
-from backend_doctor.backends.postgres.hypothetical import proposed, prove, unproven
-from backend_doctor.backends.postgres.plan_shape import tables_read
-from backend_doctor.backends.postgres.planned import Case
-from backend_doctor.backends.postgres.tables import Samples, Table, read_tables
+from backend_doctor.backends.postgres.plans.catalogue import (
+    Meaning,
+    hidden_code,
+    look_up,
+    may_change,
+)
+from backend_doctor.backends.postgres.plans.explained import Plan, parameter_columns, read_plan
+from backend_doctor.backends.postgres.plans.hypothetical import proposed, prove, unproven
+from backend_doctor.backends.postgres.plans.planned import Case
+from backend_doctor.backends.postgres.plans.shape import tables_read
+from backend_doctor.backends.postgres.plans.tables import Samples, Table, read_tables
 from backend_doctor.facts import AbsenceKind, Absent
 
 MOST_PLANNED, MOST_CUSTOM, MOST_PROVEN = 3, 4, 2

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from backend_doctor.backends.postgres.explained import Scan
-from backend_doctor.backends.postgres.indexes import (
+from backend_doctor.backends.postgres.plans.explained import Scan
+from backend_doctor.backends.postgres.plans.indexes import (
     Proposal,
     build_index,
     indexable,
@@ -14,13 +14,13 @@ from backend_doctor.backends.postgres.indexes import (
     propose,
     serving,
 )
-from backend_doctor.backends.postgres.sargable import (
+from backend_doctor.backends.postgres.plans.sargable import (
     Unindexed,
     Unusable,
     unindexed,
     unusable,
 )
-from backend_doctor.backends.postgres.slowness import (
+from backend_doctor.backends.postgres.plans.slowness import (
     COUNTERS,
     PLAN_FOR,
     Limits,
@@ -28,7 +28,7 @@ from backend_doctor.backends.postgres.slowness import (
     SlowStatement,
     Tables,
 )
-from backend_doctor.backends.postgres.tables import Table
+from backend_doctor.backends.postgres.plans.tables import Table
 from backend_doctor.backends.sql import quote_identifier
 from backend_doctor.model import Cause, Confidence, Evidence, Remedy, Step
 

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator
 
-from backend_doctor.backends.postgres.estimate_rules import stale_statistics
-from backend_doctor.backends.postgres.expression_rules import missing_expression_index, non_sargable
-from backend_doctor.backends.postgres.join_rules import nested_loop, parameter_sensitive
-from backend_doctor.backends.postgres.offset_rules import deep_offset
-from backend_doctor.backends.postgres.plan_tree import PlanNode
-from backend_doctor.backends.postgres.plans import Plans
-from backend_doctor.backends.postgres.scan_rules import (
+from backend_doctor.backends.postgres.plans.estimate_rules import stale_statistics
+from backend_doctor.backends.postgres.plans.expression_rules import (
+    missing_expression_index,
+    non_sargable,
+)
+from backend_doctor.backends.postgres.plans.join_rules import nested_loop, parameter_sensitive
+from backend_doctor.backends.postgres.plans.offset_rules import deep_offset
+from backend_doctor.backends.postgres.plans.plans import Plans
+from backend_doctor.backends.postgres.plans.scan_rules import (
     Unclear,
     judge_scans,
     missing_index,
 )
-from backend_doctor.backends.postgres.slowness import (
+from backend_doctor.backends.postgres.plans.slowness import (
     COUNTERS,
     Limits,
     Reason,
@@ -21,7 +23,8 @@ from backend_doctor.backends.postgres.slowness import (
     SlowStatement,
     Tables,
 )
-from backend_doctor.backends.postgres.volume_rules import result_too_big, sort_spill
+from backend_doctor.backends.postgres.plans.tree import PlanNode
+from backend_doctor.backends.postgres.plans.volume_rules import result_too_big, sort_spill
 from backend_doctor.model import Evidence, Finding, Remedy, Status, Step
 
 # where two are equally sure, the earlier one is the other's reason

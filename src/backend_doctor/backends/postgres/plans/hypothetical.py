@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from backend_doctor.backends.postgres.connection import PostgresConnection
-from backend_doctor.backends.postgres.explained import Plan
-from backend_doctor.backends.postgres.indexes import Proposal, propose
-from backend_doctor.backends.postgres.tables import Table
+from backend_doctor.backends.postgres.plans.explained import Plan
+from backend_doctor.backends.postgres.plans.indexes import Proposal, propose
+from backend_doctor.backends.postgres.plans.tables import Table
 from backend_doctor.backends.sql import quote_identifier
 from backend_doctor.facts import Absent
 

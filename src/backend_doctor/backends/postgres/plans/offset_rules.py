@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from backend_doctor.backends.postgres.plan_shape import most_blocks, skipping, streams
-from backend_doctor.backends.postgres.plan_tree import PlanNode
-from backend_doctor.backends.postgres.slowness import Limits, Reason, SlowStatement, Tables
+from backend_doctor.backends.postgres.plans.shape import most_blocks, skipping, streams
+from backend_doctor.backends.postgres.plans.slowness import Limits, Reason, SlowStatement, Tables
+from backend_doctor.backends.postgres.plans.tree import PlanNode
 from backend_doctor.model import Cause, Confidence, Evidence, Remedy, Step
 
 # notes: 117-147 ms and 7,500 blocks for 20 rows; an OFFSET of 100 stays below 10 a row

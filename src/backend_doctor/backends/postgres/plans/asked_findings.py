@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from backend_doctor.backends.postgres.asked import Asked
-from backend_doctor.backends.postgres.planned import PlannedStatement
-from backend_doctor.backends.postgres.plans import Plans
-from backend_doctor.backends.postgres.slow_findings import reasons, tables_of
-from backend_doctor.backends.postgres.slowness import Limits, SlowStatement
-from backend_doctor.backends.postgres.spared_scans import spared
+from backend_doctor.backends.postgres.plans.asked import Asked
+from backend_doctor.backends.postgres.plans.planned import PlannedStatement
+from backend_doctor.backends.postgres.plans.plans import Plans
+from backend_doctor.backends.postgres.plans.slow_findings import reasons, tables_of
+from backend_doctor.backends.postgres.plans.slowness import Limits, SlowStatement
+from backend_doctor.backends.postgres.plans.spared_scans import spared
 from backend_doctor.backends.postgres.statements import Load
 from backend_doctor.model import Finding, Remedy, Status, Step
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from backend_doctor.backends.postgres.plan_tree import PlanNode
+from backend_doctor.backends.postgres.plans.tree import PlanNode
 
 # a b-tree of a billion rows is hardly deeper; the planner does not charge for a descent's pages
 _DESCENT = 4

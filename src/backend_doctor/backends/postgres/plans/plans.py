@@ -3,17 +3,17 @@
 from typing import ClassVar, Self
 
 from backend_doctor.backends.postgres.connection import PostgresConnection
-from backend_doctor.backends.postgres.hypothetical import Proof as Proof
-from backend_doctor.backends.postgres.plan_texts import cases_of, fetch_texts
-from backend_doctor.backends.postgres.planned import PlannedStatement as PlannedStatement
-from backend_doctor.backends.postgres.planner import Planner
+from backend_doctor.backends.postgres.plans.candidates import cases_of, fetch_texts
+from backend_doctor.backends.postgres.plans.hypothetical import Proof as Proof
+from backend_doctor.backends.postgres.plans.planned import PlannedStatement as PlannedStatement
+from backend_doctor.backends.postgres.plans.planner import Planner
+from backend_doctor.backends.postgres.plans.tables import Table
 from backend_doctor.backends.postgres.sessions import Sessions
 from backend_doctor.backends.postgres.statements import (
     Statements,
     StatementStatistics,
     window_loads,
 )
-from backend_doctor.backends.postgres.tables import Table
 from backend_doctor.backends.sql import quote_identifier
 from backend_doctor.facts import Fact, Instance, Looks
 

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 
-from backend_doctor.backends.postgres.explained import Scan
-from backend_doctor.backends.postgres.scan_rules import (
+from backend_doctor.backends.postgres.plans.explained import Scan
+from backend_doctor.backends.postgres.plans.scan_rules import (
     LEAST_COST_SHARE,
     Unclear,
     grown,
     judge_scans,
     usual_scans,
 )
-from backend_doctor.backends.postgres.slowness import Limits, SlowStatement, Tables
-from backend_doctor.backends.postgres.tables import Table
+from backend_doctor.backends.postgres.plans.slowness import Limits, SlowStatement, Tables
+from backend_doctor.backends.postgres.plans.tables import Table
 
 _STALE_SHARE, _STALE_ROWS = 0.2, 1000
 
