@@ -30,7 +30,9 @@ demo-all: $(VENV)/.demo
 	$(BIN)/backend-doctor demo --all
 
 test: $(VENV)/.test packages
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile || { [ $$? = 1 ] && \
+	  echo "what failed beside other tests is asked once more, alone:" && \
+	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none --maxfail 1; }
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
