@@ -3,7 +3,7 @@
 # make test        everything, on servers that the tests start themselves
 # make lint        ruff and mypy --strict
 # make scenarios   the accuracy benchmark; ONLY=P01,P05 SEED=7 PG=15 narrow it
-# make bench-postgres   ours and its peers in turn on one sick server; then hard servers
+# make bench-postgres   ours and its peers in turn on one sick server; then hard servers; bars
 # make memory      three leaks, a cache that fills and a steady process, watched for 90 s
 # make venv        only installs, into .venv, wheels only
 
@@ -11,11 +11,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all:
-DEBIAN := postgresql-15 postgresql-15-hypopg pgbouncer redis-server rabbitmq-server openssl prometheus
+DEBIAN := postgresql-15 postgresql-15-hypopg pgbouncer redis-server rabbitmq-server openssl prometheus chromium \
+          nginx-light
 SERVERS := /usr/lib/postgresql/15/bin/postgres \
            /usr/share/postgresql/15/extension/hypopg.control \
            /usr/sbin/pgbouncer /usr/bin/redis-server /usr/lib/rabbitmq/bin/rabbitmq-server \
-           /usr/bin/openssl /usr/bin/promtool
+           /usr/bin/openssl /usr/bin/promtool /usr/bin/chromium /usr/sbin/nginx
 # in runlevel 1, Debian's packages do not start their services: the tests start their own
 APT := RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get
 
@@ -46,7 +47,6 @@ bench-postgres: $(VENV)/.test packages
 	@which check_postgres prometheus-postgres-exporter pg_activity pgbadger curl >/dev/null || { \
 	  $(APT) update -qq && $(APT) install -qq --no-install-recommends $(PEERS) >/dev/null; }
 	$(BIN)/python -m bench.postgres
-	$(BIN)/python -m bench.postgres.hard
 
 memory: $(VENV)/.test
 	MEMORY_SECONDS=90 $(BIN)/python -m pytest tests/backends/test_process.py -k short_look

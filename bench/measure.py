@@ -6,6 +6,7 @@ import pty
 import re
 import resource
 import subprocess
+import termios
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 import psutil
 
 PATIENCE = 120.0
+SCREEN = (60, 200)
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,11 @@ class Usage:
 
 @dataclass(frozen=True)
 class Command:
-    """What to run. ``terminal`` gives it one, ``seconds`` ends what would run for ever."""
+    """What to run. With ``keys`` it has a terminal, where someone types them: seconds, a key."""
 
     words: Sequence[str]
     environ: Mapping[str, str]
-    terminal: bool = False
-    seconds: float | None = None
+    keys: Sequence[tuple[float, str]] = ()
 
 
 def _read(descriptor: int, into: list[bytes]) -> None:
@@ -49,15 +50,28 @@ def _read(descriptor: int, into: list[bytes]) -> None:
         into.append(piece)
 
 
+def _type(descriptor: int, keys: Sequence[tuple[float, str]]) -> None:
+    for seconds, key in keys:
+        time.sleep(seconds)
+        os.write(descriptor, key.encode())
+
+
+def _terminal() -> tuple[int, int]:
+    reading, writing = pty.openpty()
+    termios.tcsetwinsize(writing, SCREEN)
+    return reading, writing
+
+
 def run(command: Command) -> Usage:
     """Runs a command to its end. Raises TimeoutError after two minutes."""
-    reading, writing = pty.openpty() if command.terminal else os.pipe()
+    reading, writing = _terminal() if command.keys else os.pipe()
     pieces: list[bytes] = []
     reader = threading.Thread(target=_read, args=(reading, pieces))
+    typist = threading.Thread(target=_type, args=(reading, command.keys))
     began = time.monotonic()
     process = subprocess.Popen(
         command.words,
-        stdin=writing if command.terminal else subprocess.DEVNULL,
+        stdin=writing if command.keys else subprocess.DEVNULL,
         stdout=writing,
         stderr=writing,
         env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TERM": "xterm", **command.environ},
@@ -65,10 +79,12 @@ def run(command: Command) -> Usage:
     )
     os.close(writing)
     reader.start()
+    typist.start()
     peak = _Peak(process.pid)
     peak.start()
-    status, usage = _wait(process, command.seconds)
+    status, usage = _wait(process)
     wall = time.monotonic() - began
+    typist.join()
     reader.join(2)
     peak.join()
     os.close(reading)
@@ -107,9 +123,7 @@ def _peak_kib(process: psutil.Process) -> int:
     return int(found[1]) if found else 0
 
 
-def _wait(
-    process: "subprocess.Popen[bytes]", seconds: float | None
-) -> tuple[int, resource.struct_rusage]:
+def _wait(process: "subprocess.Popen[bytes]") -> tuple[int, resource.struct_rusage]:
     late = threading.Event()
 
     def end() -> None:
@@ -118,12 +132,12 @@ def _wait(
         for one in (*whole.children(recursive=True), whole):
             one.terminate()
 
-    limit = threading.Timer(seconds or PATIENCE, end)
+    limit = threading.Timer(PATIENCE, end)
     limit.start()
     # wait4 tells the usage of this child and of all that it has waited for
     _, status, usage = os.wait4(process.pid, 0)
     limit.cancel()
     process.returncode = os.waitstatus_to_exitcode(status)
-    if late.is_set() and seconds is None:
+    if late.is_set():
         raise TimeoutError(f"{process.args!r} did not end within {PATIENCE:g} s")
     return status, usage

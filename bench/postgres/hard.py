@@ -1,40 +1,45 @@
-"""python -m bench.postgres.hard: what we cost a server that is large, full or locked; a table.
+"""What we cost a server that is large, full or locked, and whether we say what ails it.
 
-Each case is a PostgreSQL 15 of its own, examined with --window 0 by the role that `grants` prints.
+Each case is a PostgreSQL 15 of its own, examined by the role that `grants` prints.
 """
 
-import argparse
 import asyncio
 import re
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import TypeAlias
 
 import asyncpg
-from bench.measure import Command, Usage, run
+from bench.measure import Usage, run
+from bench.postgres.cost import Books, Cost, ask
+from bench.postgres.faults import first_cause
+from bench.postgres.tools import DOCTOR, doctor
 from tests.conftest import POSTGRES
 
 from backend_doctor.demo.servers import PostgresServer
 
-DOCTOR = str(Path(sys.executable).with_name("backend-doctor"))
 SETTINGS: dict[str, str | int] = {
     "max_connections": 30,
     "shared_preload_libraries": "pg_stat_statements",
+    # else it may write on its own between two readings of the write-ahead log
+    "autovacuum": "off",
     "log_connections": "on",
-    "log_line_prefix": "%m [%p] <%u> ",
+    "log_line_prefix": "%t [%p]: user=%u,db=%d,app=%a,client=%h ",
 }
-TABLES, TEXTS, LIST = 15_000, 1_600, 8_000
-_OURS = re.compile(r"<doctor> LOG:  duration: ([\d.]+) ms  (?:statement|execute)")
+ROLE = "doctor"
+TABLES, TEXT_BYTES, LIST = 15_000, 91_000_000, 8_000
+# a queue for a lock is worth a warning after 3 s
+QUEUE_SECONDS = 4.0
+_TEXTS = "SELECT size FROM pg_stat_file('pg_stat_tmp/pgss_query_texts.stat')"
 _WAITING = (
-    "SELECT count(*) FROM pg_stat_activity WHERE usename = 'doctor' AND wait_event_type = 'Lock'"
+    f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{ROLE}' AND wait_event_type = 'Lock'"
 )
+_WRITTEN = "SELECT pg_current_wal_insert_lsn(), pg_snapshot_xmax(pg_current_snapshot())"
 Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Connect: TypeAlias = "Callable[..., Awaitable[Session]]"
 
@@ -50,9 +55,11 @@ async def _many_tables(admin: Session, _: Connect) -> None:
 
 
 async def _long_texts(admin: Session, _: Connect) -> None:
-    for number in range(TEXTS):
-        values = ",".join("1" for _ in range(LIST + number))
-        await admin.execute(f"SELECT 1 WHERE 1 IN ({values})")
+    number = LIST
+    while await admin.fetchval(_TEXTS) < TEXT_BYTES:
+        number += 1
+        # each length is a statement of its own to pg_stat_statements
+        await admin.execute(f"SELECT 1 WHERE 1 IN ({','.join('1' * number)})")
 
 
 async def _full(_: Session, connect: Connect) -> None:
@@ -62,51 +69,125 @@ async def _full(_: Session, connect: Connect) -> None:
 
 async def _waiting_alter(admin: Session, connect: Connect) -> None:
     await admin.execute("CREATE TABLE orders (id int)")
-    await admin.execute("INSERT INTO orders VALUES (1)")
     report, migration = await connect("app"), await connect("postgres")
     await report.execute("BEGIN")
-    await report.fetch("SELECT * FROM orders")
-    _start(migration, "ALTER TABLE orders ADD COLUMN note text")
+    await report.execute("SELECT * FROM orders")
+    _start(migration.execute("ALTER TABLE orders ADD COLUMN note text", timeout=600))
     await asyncio.sleep(0.3)
     for _number in range(3):
-        _start(await connect("app"), "SELECT * FROM orders")
-    await asyncio.sleep(0.5)
+        _start((await connect("app")).execute("SELECT * FROM orders", timeout=600))
+    await asyncio.sleep(QUEUE_SECONDS)
 
 
-_tasks: set["asyncio.Task[str]"] = set()
+async def _locked_table(admin: Session, connect: Connect) -> None:
+    await admin.execute("CREATE TABLE orders AS SELECT n AS id FROM generate_series(1, 400000) n")
+    await admin.execute("ALTER TABLE orders OWNER TO app")
+    await admin.execute("ANALYZE orders")
+    _start(_read_under_lock(await connect("app")))
+    await asyncio.sleep(1)
 
 
-def _start(session: Session, statement: str) -> None:
-    task = asyncio.ensure_future(session.execute(statement, timeout=600))
+async def _read_under_lock(session: Session) -> None:
+    """What is slow cannot be planned by others: its table is locked by who runs it."""
+    await session.execute("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+    while True:
+        await session.fetch("SELECT sum(a.id % 7) FROM orders a, orders b WHERE a.id = b.id")
+
+
+_tasks: set["asyncio.Task[object]"] = set()
+
+
+def _start(work: Coroutine[object, object, object]) -> None:
+    task = asyncio.ensure_future(work)
     _tasks.add(task)  # else it may be collected before it ends
     task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
 
-CASES: dict[str, Callable[[Session, Connect], Awaitable[None]]] = {
-    "healthy and small": lambda _admin, _connect: asyncio.sleep(0),
-    f"{TABLES:,} tables": _many_tables,
-    "a file of long texts": _long_texts,
-    "all connections taken": _full,
-    "an ALTER TABLE that waits": _waiting_alter,
-}
+@dataclass(frozen=True)
+class Case:
+    """``must_say`` is what the report must name, if anything; ``window`` is in seconds. On a
+    ``quiet`` server nobody else writes, so that we must leave it as it was; with ``locks`` our
+    waits are sampled, which costs a core."""
+
+    name: str
+    make: Callable[[Session, Connect], Awaitable[None]]
+    must_say: str = ""
+    window: float = 0
+    quiet: bool = False
+    locks: bool = False
+
+
+HEALTHY = Case(
+    "healthy and small, two looks", lambda _admin, _connect: asyncio.sleep(0), window=1, quiet=True
+)
+LARGE = Case(f"{TABLES:,} tables", _many_tables)
+LOCKED = Case(
+    "behind an exclusive lock, two looks",
+    _locked_table,
+    "locked by another session",
+    window=5,
+    locks=True,
+)
+CASES = (
+    HEALTHY,
+    LARGE,
+    Case(f"{TEXT_BYTES / 1e6:.0f} MB of statement texts", _long_texts),
+    Case("all connections taken", _full, r"pool\.server_full"),
+    Case("an ALTER TABLE that waits", _waiting_alter, r"lock\.ddl_queue", locks=True),
+    LOCKED,
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """``waited`` is our longest wait for a lock in milliseconds; ``wrote`` whether the server's
+    write-ahead log or its count of transactions moved."""
+
+    usage: Usage
+    cost: Cost
+    waited: float
+    wrote: bool
 
 
 @dataclass(frozen=True)
 class Figures:
-    """``longest`` is our longest statement in the server, ``waited`` our longest lock wait."""
+    """All looks at one case."""
 
-    usage: Usage
-    statements: int
-    longest: float
-    waited: float
+    case: Case
+    looks: list[Look]
+
+    @property
+    def wall(self) -> float:
+        """The median, in seconds."""
+        return median(look.usage.wall for look in self.looks)
+
+    @property
+    def waited(self) -> float:
+        """The longest wait for a lock, in milliseconds."""
+        return max(look.waited for look in self.looks)
+
+    @property
+    def statements(self) -> int:
+        """The most statements."""
+        return max(look.cost.statements for look in self.looks)
+
+    @property
+    def said(self) -> bool:
+        """Whether every report named what it must."""
+        return all(
+            re.search(self.case.must_say, " ".join(look.usage.output.split()))
+            for look in self.looks
+        )
+
+    @property
+    def first(self) -> str:
+        """What the first report ranked first."""
+        return first_cause(self.looks[0].usage.output) or "-"
 
 
 def _grants() -> str:
     return subprocess.run(
-        [DOCTOR, "grants", "postgres", "--role", "doctor"],
-        check=True,
-        capture_output=True,
-        text=True,
+        [DOCTOR, "grants", "postgres", "--role", ROLE], check=True, capture_output=True, text=True
     ).stdout
 
 
@@ -131,19 +212,20 @@ class _Watch(threading.Thread):
         await eyes.close()
 
 
-def _examine(server: PostgresServer) -> Figures:
-    watch = _Watch(server.admin_url())
-    watch.start()
-    before = len(server.log())
-    words = [DOCTOR, "check", "env:DATABASE_URL", "--window", "0"]
-    usage = run(Command(words, {"DATABASE_URL": server.url("doctor", database="postgres")}))
-    watch.over.set()
-    watch.join()
-    spent = [float(found[1]) for found in _OURS.finditer(server.log()[before:])]
-    return Figures(usage, len(spent), max(spent, default=0.0), watch.waited)
+def _look(server: PostgresServer, case: Case) -> Look:
+    watch, books = _Watch(server.admin_url()), Books(server, ROLE)
+    if case.locks:
+        watch.start()
+    before = ask(server, _WRITTEN)
+    usage = run(doctor(server.url(ROLE), case.window))
+    wrote = ask(server, _WRITTEN) != before
+    if case.locks:
+        watch.over.set()
+        watch.join()
+    return Look(usage, books.cost(), watch.waited, wrote)
 
 
-async def _case(make: Callable[[Session, Connect], Awaitable[None]], rounds: int) -> list[Figures]:
+async def _examine(case: Case, rounds: int) -> Figures:
     with PostgresServer(POSTGRES[15](), settings=SETTINGS) as server:
         async with AsyncExitStack() as sessions:
 
@@ -156,31 +238,17 @@ async def _case(make: Callable[[Session, Connect], Awaitable[None]], rounds: int
             await admin.execute("CREATE EXTENSION pg_stat_statements")
             await admin.execute("CREATE ROLE app LOGIN IN ROLE pg_read_all_data")
             await admin.execute(_grants())
-            await admin.execute("ALTER ROLE doctor SET log_min_duration_statement = 0")
-            await make(admin, connect)
-            return [await asyncio.to_thread(_examine, server) for _ in range(rounds)]
+            await admin.execute(f"ALTER ROLE {ROLE} SET log_min_duration_statement = 0")
+            await case.make(admin, connect)
+            if case.quiet:
+                # what was written is cleaned and on disk: no reader has to do it
+                await admin.execute("VACUUM FREEZE")
+                await admin.execute("CHECKPOINT")
+            looks = [await asyncio.to_thread(_look, server, case) for _ in range(rounds)]
+            return Figures(case, looks)
 
 
-def main() -> None:
-    """Prints a line for each case."""
-    parser = argparse.ArgumentParser(prog="bench.postgres.hard")
-    parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
-    print(
-        f"{'':28}{'wall s':>8}{'MiB':>6}{'stmts':>6}{'longest ms':>12}{'lock wait ms':>14}  first"
-    )
-    for name, make in CASES.items():
-        found = asyncio.run(_case(make, rounds))
-        cause = re.search(r"^  cause +(\S+)", found[0].usage.output, re.MULTILINE)
-        print(
-            f"{name:28}{median(one.usage.wall for one in found):>8.2f}"
-            f"{median(one.usage.peak_mib for one in found):>6.0f}"
-            f"{median(one.statements for one in found):>6.0f}"
-            f"{max(one.longest for one in found):>12.1f}{max(one.waited for one in found):>14.0f}"
-            f"  {cause[1] if cause else '-'}, exit {found[0].usage.code}",
-            flush=True,
-        )
-
-
-if __name__ == "__main__":
-    main()
+def examine_all(rounds: int) -> Iterator[Figures]:
+    """Each case in turn."""
+    for case in CASES:
+        yield asyncio.run(_examine(case, rounds))

@@ -17,7 +17,14 @@ SETTINGS: dict[str, str | int] = {
     "shared_buffers": "128MB",
     "shared_preload_libraries": "pg_stat_statements",
     "log_connections": "on",
-    "log_line_prefix": "%m [%p] <%u> ",
+    # as the manual of pgbadger asks, so that it has something to read
+    "log_disconnections": "on",
+    "log_min_duration_statement": 0,
+    "log_lock_waits": "on",
+    "log_checkpoints": "on",
+    "log_temp_files": 0,
+    "log_autovacuum_min_duration": 0,
+    "log_line_prefix": "%t [%p]: user=%u,db=%d,app=%a,client=%h ",
 }
 ROWS = 2_000_000
 LEAKED, IDLE, SEARCHES = 12, 9, 2
@@ -68,7 +75,7 @@ def sick_server(settle: float = SETTLE) -> Iterator[Sick]:
         applications = threading.Thread(target=live)
         applications.start()
         try:
-            if not ready.wait(180) or not found:
+            if not ready.wait(900) or not found:
                 raise RuntimeError("the faults could not be made")
             over.wait(settle)
             yield Sick(server, found[0])
@@ -95,8 +102,8 @@ async def _live(
 async def _furnish(server: PostgresServer) -> None:
     admin = await asyncpg.connect(server.admin_url())
     await admin.execute("CREATE ROLE app LOGIN IN ROLE pg_read_all_data, pg_write_all_data")
-    await admin.execute(_SCHEMA, timeout=120)
-    await admin.execute("VACUUM ANALYZE", timeout=120)
+    await admin.execute(_SCHEMA, timeout=600)
+    await admin.execute("VACUUM ANALYZE", timeout=600)
     await admin.close()
 
 
