@@ -157,6 +157,10 @@ def jwt_error(act: Callable[[], Any]) -> str:
         ({"iat": 4e9}, KEY, {}, "A token comes from the future"),
         ({}, KEY + "x", {}, "A token's signature is not right"),
         ({}, KEY, {"algorithms": ["HS512"]}, "A token's algorithm is not allowed"),
+        ({"aud": "a"}, KEY, {"audience": "b"}, "A token is for another audience"),
+        ({}, KEY, {"audience": "b"}, "A token is for another audience"),
+        ({"iss": "a"}, KEY, {"issuer": "b"}, "A token is of another issuer"),
+        ({"sub": 5}, KEY, {}, "A token's claim is of the wrong type"),
     ],
 )
 def test_pyjwt(

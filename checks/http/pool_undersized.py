@@ -1,8 +1,9 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import ceil
 from statistics import median
+
+import msgspec
 
 from backend_doctor import (
     Cause,
@@ -30,8 +31,7 @@ from backend_doctor.backends.postgres.sizing import Work, work_within
 from backend_doctor.backends.postgres.slots import Slots
 
 
-@dataclass(frozen=True)
-class _Pool:
+class _Pool(msgspec.Struct, frozen=True):
     """One process's pool, and how many connections all processes may hold by it."""
 
     size: int

@@ -4,7 +4,6 @@ from backend_doctor import (
     Absent,
     Cause,
     Confidence,
-    Evidence,
     Finding,
     Instance,
     Measure,
@@ -15,10 +14,10 @@ from backend_doctor import (
 )
 from backend_doctor.backends.token.clocks import Clocks
 from backend_doctor.backends.token.decoding import Claim
-from backend_doctor.backends.token.sample import SampleToken
+from backend_doctor.backends.token.sample import SampleToken, nothing_to_judge
 from backend_doctor.backends.token.times import YEAR, leeway_of, span, unit_of
+from backend_doctor.backends.token.words import advice, evidence
 
-_SOURCE = "sample token, decoded offline"
 _DURATION = 10 * YEAR
 _FORMS = {
     "numeric_text": "a number in quotes, which some libraries take and others refuse",
@@ -32,44 +31,15 @@ _FORMS = {
 }
 
 
-def _evidence(key: str, value: str | float, text: str) -> Evidence:
-    return Evidence(key=key, value=value, text=text, source=_SOURCE)
-
-
-def _code(effect: str, command: str, step: Step = Step.CURE) -> Remedy:
-    return Remedy(step=step, command=command, effect=effect, language="text")
-
-
 def _set_expiry(effect: str) -> Remedy:
-    return _code(effect, '"exp": datetime.now(UTC) + timedelta(minutes=15)')
-
-
-def _malformed(sample: SampleToken) -> Finding:
-    return Finding(
-        status=Status.CRITICAL,
-        summary=f"The sample is no token that a verifier reads: {sample.problem}.",
-        evidence=(_evidence("problem", sample.problem, sample.problem),),
-        cause=Cause(
-            label="token.malformed",
-            confidence=Confidence.CERTAIN,
-            because="the sample does not have the form header.payload.signature of a JWT",
-        ),
-        remedies=(
-            _code(
-                "shows whether the whole token was copied, without the word Bearer and quotes",
-                "Read the sample again where the application stores it; compare its length.",
-                Step.CONFIRM,
-            ),
-        ),
-        notes=sample.notes,
-    )
+    return advice('"exp": datetime.now(UTC) + timedelta(minutes=15)', effect)
 
 
 def _no_expiry(long_lived: bool) -> Finding:
     return Finding(
         status=Status.WARNING if long_lived else Status.CRITICAL,
         summary="The sample token has no exp: it is valid for ever.",
-        evidence=(_evidence("exp", "missing", "the payload has no exp claim"),),
+        evidence=(evidence("exp", "missing", "the payload has no exp claim"),),
         cause=Cause(
             label="token.no_expiry",
             confidence=Confidence.CERTAIN,
@@ -85,7 +55,7 @@ def _not_a_number(form: str) -> Finding:
     return Finding(
         status=Status.CRITICAL,
         summary=f"The sample token's exp is no number of seconds but {said}.",
-        evidence=(_evidence("exp", form, f"exp is {said}"),),
+        evidence=(evidence("exp", form, f"exp is {said}"),),
         cause=Cause(
             label="token.exp_not_a_number",
             confidence=Confidence.CERTAIN,
@@ -112,7 +82,7 @@ def _wrong_unit(found: list[tuple[str, float, str]]) -> Finding:
         summary=f"The sample token's {names} counts {unit}, not seconds: verifiers read a moment "
         "tens of thousands of years away.",
         evidence=tuple(
-            _evidence(name, value, f"{name} is {value:.0f}: near the present only in {unit}")
+            evidence(name, value, f"{name} is {value:.0f}: near the present only in {unit}")
             for name, value, unit in found
         ),
         cause=Cause(
@@ -125,7 +95,11 @@ def _wrong_unit(found: list[tuple[str, float, str]]) -> Finding:
     )
 
 
-def _expired(exp: float, now: float, measures: tuple[Measure, ...]) -> Finding:
+def _seconds_left(exp: float, now: float) -> Measure:
+    return Measure(name="token_seconds_left", value=exp - now, unit="s", minimum=None)
+
+
+def _expired(exp: float, now: float) -> Finding:
     duration = exp < _DURATION
     late = f"{span(now - exp)} ago" if not duration else f"in 1970: exp is {exp:.0f}"
     because = (
@@ -133,18 +107,43 @@ def _expired(exp: float, now: float, measures: tuple[Measure, ...]) -> Finding:
         if duration
         else "the token's time is over, so every request that carries it gets a 401"
     )
-    fresh = _code(
-        "tells an old sample from tokens that are issued expired",
+    fresh = advice(
         "Log in anew, declare that token as the sample, and check again.",
+        "tells an old sample from tokens that are issued expired",
         Step.CONFIRM,
     )
     return Finding(
         status=Status.CRITICAL,
         summary=f"The sample token expired {late}.",
-        evidence=(_evidence("exp", exp, f"exp is {exp:.0f}, the time is {now:.0f}"),),
+        evidence=(evidence("exp", exp, f"exp is {exp:.0f}, the time is {now:.0f}"),),
         cause=Cause(label="token.expired", confidence=Confidence.CERTAIN, because=because),
         remedies=(_set_expiry("the present plus the lifetime"),) if duration else (fresh,),
-        measures=measures,
+        measures=(_seconds_left(exp, now),),
+    )
+
+
+def _starts_after(sample: SampleToken, exp: float) -> tuple[str, float] | None:
+    """The claim that begins where the token has ended, unless exp is a duration."""
+    starts = {"iat": sample.iat.seconds, "nbf": sample.nbf.seconds}
+    later = {name: start for name, start in starts.items() if start is not None and start >= exp}
+    return next(iter(later.items()), None) if exp >= _DURATION else None
+
+
+def _never_valid(name: str, start: float, exp: float) -> Finding:
+    return Finding(
+        status=Status.CRITICAL,
+        summary=f"The sample token's exp is not after its {name}: it is never valid.",
+        evidence=(
+            evidence("exp", exp, f"exp is {exp:.0f}"),
+            evidence(name, start, f"{name} is {start:.0f}, {span(start - exp)} later"),
+        ),
+        cause=Cause(
+            label="token.never_valid",
+            confidence=Confidence.CERTAIN,
+            because=f"exp is not after {name}: the issuer takes the two from different clocks or "
+            "time zones, or adds a lifetime of nothing",
+        ),
+        remedies=(_set_expiry("the same aware datetime for iat, nbf and exp"),),
     )
 
 
@@ -154,7 +153,7 @@ def _too_short(lifetime: float, least: float, status: Status, since: str) -> Fin
         summary=f"The sample token lives for {span(lifetime)} {since}: clients are logged out "
         "almost at once.",
         evidence=(
-            _evidence("lifetime", lifetime, f"{span(lifetime)} {since}; {span(least)} is short"),
+            evidence("lifetime", lifetime, f"{span(lifetime)} {since}; {span(least)} is short"),
         ),
         cause=Cause(
             label="token.expires_too_soon",
@@ -171,7 +170,7 @@ def _too_long(lifetime: float, most: float, status: Status, since: str) -> Findi
         status=status,
         summary=f"The sample token lives for {span(lifetime)} {since}; {span(most)} is the most "
         "that is expected.",
-        evidence=(_evidence("lifetime", lifetime, f"{span(lifetime)} {since}"),),
+        evidence=(evidence("lifetime", lifetime, f"{span(lifetime)} {since}"),),
         cause=Cause(
             label="token.lifetime_too_long",
             confidence=Confidence.CERTAIN,
@@ -210,31 +209,31 @@ def lifetime(
     """
     if sample.encrypted:
         raise Absent("the sample is encrypted (JWE): its claims cannot be read offline")
+    if sample.problem:
+        raise nothing_to_judge("the sample's claims cannot be read")
     long_lived = instance.settings.get("long_lived") is True
     now = sample.observed + (clocks.correction if clocks else 0.0)
     exp = sample.exp.seconds
     wrong_units = list(_units(sample, now))
-    if sample.problem:
-        yield _malformed(sample)
-    elif sample.exp.form == "missing":
+    if sample.exp.form == "missing":
         yield _no_expiry(long_lived)
     elif exp is None:
         yield _not_a_number(sample.exp.form)
     elif wrong_units:
         yield _wrong_unit(wrong_units)
+    elif later := _starts_after(sample, exp):
+        yield _never_valid(*later, exp)
+    elif now - leeway_of(instance) >= exp:
+        yield _expired(exp, now)
     else:
-        left = Measure(name="token_seconds_left", value=exp - now, unit="s", minimum=None)
-        if now - leeway_of(instance) >= exp:
-            yield _expired(exp, now, (left,))
-            return
         issued = sample.iat.seconds
         whole = exp - (now if issued is None else issued)
         since = "from now on" if issued is None else "from its issue"
+        most = longest_refresh if sample.refresh else longest_warning
         if whole < shortest_warning:
             status = Status.CRITICAL if whole < shortest_critical else Status.WARNING
             yield _too_short(whole, shortest_warning, status, since)
-        elif whole > (longest_refresh if sample.refresh else longest_warning) and not long_lived:
-            most = longest_refresh if sample.refresh else longest_warning
+        elif whole > most and not long_lived:
             critical = whole > longest_critical and not sample.refresh
             yield _too_long(whole, most, Status.CRITICAL if critical else Status.WARNING, since)
         else:
@@ -242,6 +241,5 @@ def lifetime(
             yield Finding(
                 status=Status.OK,
                 summary=f"The sample, {sample.words}, lives for {span(whole)} {since}{policy}.",
-                measures=(left,),
-                notes=sample.notes,
+                measures=(_seconds_left(exp, now),),
             )

@@ -12,11 +12,13 @@ from backend_doctor import (
     Subject,
     check,
 )
+from backend_doctor.backends.reachability import where_it_came_from
 from backend_doctor.backends.token.sample import SampleToken, nothing_to_judge
 from backend_doctor.backends.token.signing import SigningSecret
+from backend_doctor.backends.token.weak import SHORTEST
 
 _SOURCE = "sample token and declared secret, compared offline"
-_LEAST = {"HS256": 32, "HS384": 48, "HS512": 64}
+_LEAST_RSA = 2048
 _WEAK = {
     "placeholder": "the declared secret is a placeholder from a tutorial or a template",
     "repeated": "the declared secret repeats a few characters",
@@ -96,7 +98,7 @@ def _weak(evidence: tuple[Evidence, ...], status: Status, summary: str) -> Findi
 
 
 def _short(alg: str) -> Finding:
-    least = _LEAST[alg]
+    least = SHORTEST[alg]
     evidence = Evidence(
         key="shorter_than_bytes",
         value=least,
@@ -107,15 +109,39 @@ def _short(alg: str) -> Finding:
     return _weak((evidence,), Status.WARNING, summary)
 
 
-def _another_key(sample: SampleToken) -> Finding:
+def _short_rsa(bits: int) -> Finding:
+    return Finding(
+        status=Status.WARNING,
+        summary=f"The declared RSA key has {bits} bits, fewer than the {_LEAST_RSA} of RFC 7518.",
+        evidence=(
+            Evidence(key="rsa_bits", value=bits, text=f"a modulus of {bits} bits", source=_SOURCE),
+        ),
+        cause=Cause(
+            label="token.weak_key",
+            confidence=Confidence.CERTAIN,
+            because="shorter keys can be factored, and some libraries refuse them",
+        ),
+        remedies=(
+            Remedy(
+                step=Step.CURE,
+                command="openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 "
+                "-out signing.pem",
+                effect="makes a new key in a file; give verifiers its public part first",
+                language="sh",
+            ),
+        ),
+    )
+
+
+def _another_key(sample: SampleToken, instance: Instance) -> Finding:
     return Finding(
         status=Status.CRITICAL,
-        summary="The sample token was not signed with the declared secret.",
+        summary="The sample token was not signed with the declared secret or key.",
         evidence=(
             Evidence(
                 key="signature",
                 value="wrong",
-                text=f"the {sample.alg} signature does not fit the declared secret",
+                text=f"the {sample.alg} signature does not fit the declared secret or keys",
                 source=_SOURCE,
             ),
         ),
@@ -126,11 +152,8 @@ def _another_key(sample: SampleToken) -> Finding:
             "was changed, or the sample is from before the change",
         ),
         remedies=(
-            Remedy(
-                step=Step.CONFIRM,
-                command="backend-doctor config show",
-                effect="shows where the secret came from, without showing it",
-                language="sh",
+            where_it_came_from(
+                instance, effect="shows where the secret came from, without showing it"
             ),
             Remedy(
                 step=Step.CURE,
@@ -160,21 +183,22 @@ def signature(
     if why:
         found = True
         yield _weak(why, Status.CRITICAL, "The secret that signs tokens can be guessed.")
-    elif secret and secret.kind == "shared" and alg in set(_LEAST) - set(secret.long_enough):
+    elif secret and secret.kind == "shared" and alg in set(SHORTEST) - set(secret.long_enough):
         found = True
         yield _short(alg)
+    if secret and 0 < secret.rsa_bits < _LEAST_RSA:
+        found = True
+        yield _short_rsa(secret.rsa_bits)
     if readable and readable.signature == "wrong":
         found = True
-        yield _another_key(readable)
+        yield _another_key(readable, instance)
     if not found:
         yield Finding(status=Status.OK, summary=_sound(readable, secret, instance))
 
 
 def _sound(sample: SampleToken | None, secret: SigningSecret | None, instance: Instance) -> str:
     if sample and sample.signature == "verified":
-        return (
-            f"The sample's {sample.alg} signature fits the declared secret, which is no known one."
-        )
+        return f"The sample's {sample.alg} signature fits what is declared; no known secret does."
     if sample:
         return f"The sample is signed by {sample.alg}; its signature was not verified."
     kind = secret.kind if secret else "shared"

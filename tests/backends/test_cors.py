@@ -120,6 +120,11 @@ FAULTS: dict[str, tuple[Build, dict[str, Setting], str]] = {
         CLIENT,
         "cors.header_not_allowed",
     ),
+    "header-not-exposed": (
+        lambda: orders(allow_origins=[PAGE], expose_headers=["x-page"]),
+        {**SIMPLE, "expose": ("x-page", "x-total")},
+        "cors.header_not_exposed",
+    ),
     "method": (
         lambda: orders(**{**POLICY, "allow_methods": ["GET"]}),
         CLIENT,
@@ -161,7 +166,7 @@ FAULTS: dict[str, tuple[Build, dict[str, Setting], str]] = {
     "unreadable-401": (
         lambda: before_cors(lambda r: token_wanted(r) if r.method == "GET" else None),
         CLIENT,
-        "cors.error_without_headers",
+        "cors.auth_outside_cors",
     ),
     "hop": (
         lambda: before_cors(
@@ -178,12 +183,12 @@ FAULTS: dict[str, tuple[Build, dict[str, Setting], str]] = {
     "suffix": (
         lambda: orders(**{**POLICY, "allow_origin_regex": r"https://.*shop\.example"}),
         CLIENT,
-        "cors.reflects_any_origin",
+        "cors.origin_pattern_hole",
     ),
     "null": (
         lambda: orders(**{**POLICY, "allow_origins": [PAGE, "null"]}),
         CLIENT,
-        "cors.reflects_any_origin",
+        "cors.null_origin_allowed",
     ),
     "echo": (echoing, CLIENT, "cors.reflects_any_origin"),
     "refused-one-let-in": (
@@ -212,6 +217,10 @@ HEALTHY: dict[str, tuple[Build, dict[str, Setting]]] = {
         {**CLIENT, "refused": ("https://evil.example", "https://old.shop.example")},
     ),
     "public": (lambda: orders(**STAR), SIMPLE),
+    "exposed": (
+        lambda: orders(**POLICY, expose_headers=["x-total"]),
+        {**CLIENT, "expose": ("x-total",)},
+    ),
     "safelisted-headers-only": (
         lambda: orders(allow_origins=[PAGE]),
         {**SIMPLE, "headers": ("accept", "accept-language"), "methods": ("GET", "POST")},
@@ -241,6 +250,15 @@ def test_methods_that_change_something_are_never_sent() -> None:
     notes = " ".join(note for result in report.results for note in result.finding.notes)
     assert "of DELETE, PATCH, POST, PUT only the preflight was judged" in notes
     assert len(server.requests) <= 40
+
+
+def test_a_server_that_calls_a_halt_is_asked_no_more() -> None:
+    halting = before_cors(lambda _: JSONResponse({}, status_code=429))
+    with serving(halting) as server:
+        report = examine([examinee("cors", server.url, **SIMPLE)])
+    assert len(server.requests) <= 3
+    notes = " ".join(note for result in report.results for note in result.finding.notes)
+    assert "no more was asked after 1 of 1 declared requests" in notes
 
 
 def test_an_error_that_can_be_read_is_the_applications() -> None:

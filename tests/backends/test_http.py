@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import datetime
-import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,16 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
+from tests.servers.certificates import Issued
 from tests.servers.listener import BannerServer, Listener
 from tests.servers.web import alarms, causes, examine, examinee, serving
 
@@ -102,7 +97,6 @@ def health_app() -> FastAPI:
     [
         ("/healthz", Status.OK, None),
         ("/moved", Status.OK, None),
-        ("/slow", Status.WARNING, "http.slow"),
         ("/down", Status.CRITICAL, "http.server_error"),
         ("/sometimes", Status.WARNING, "http.server_error"),
         ("/private", Status.WARNING, "http.health_refused"),
@@ -116,7 +110,18 @@ def test_health(path: str, status: Status, label: str | None) -> None:
     assert causes(alarms(report)) == [label] * (label is not None)
     # one to say hello, and two looks
     assert len(server.requests) <= 1 + 2 * 6
-    assert {path for _, path, _ in server.requests} == {"/", path}
+    redirected = {"/healthz"} if path == "/moved" else set()
+    assert {path for _, path, _ in server.requests} == {"/", path} | redirected
+
+
+def test_waiting_for_late_answers_counts_into_the_window() -> None:
+    with serving(health_app()) as server:
+        report = examine([examinee("http", server.url, health="/slow")], window=3)
+    assert causes(alarms(report)) == ["http.slow"]
+    (target,) = report.targets
+    # two looks of 3.6 s each
+    assert target.seconds < 3 + 6
+    assert target.statements >= 1 + 2 * 2
 
 
 def test_a_health_path_that_nobody_declared_may_be_missing() -> None:
@@ -174,33 +179,9 @@ def test_failures_to_connect_are_told_apart() -> None:
             assert (login.problem, login.answered_by) == (Problem.WRONG_PROTOCOL, name)
 
 
-def make_certificate(folder: Path, days: float, name: str = "127.0.0.1") -> tuple[str, str]:
-    """A self-signed certificate for an address, and its key, as files."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.datetime.now(datetime.UTC)
-    named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "shop")])
-    address = x509.IPAddress(ipaddress.ip_address(name))
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(named)
-        .issuer_name(named)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=90))
-        .not_valid_after(now + datetime.timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    files = folder / "cert.pem", folder / "key.pem"
-    files[0].write_bytes(built.public_bytes(serialization.Encoding.PEM))
-    files[1].write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return str(files[0]), str(files[1])
+def make_certificate(folder: Path, days: float) -> tuple[str, str]:
+    """A self-signed certificate for 127.0.0.1, and its key, as files."""
+    return Issued("shop", hosts=("127.0.0.1",), days=days).written(folder)
 
 
 def trusting(place: Examinee, certificate: str) -> Examinee:
@@ -245,7 +226,7 @@ def test_a_certificate_that_nobody_trusts(tmp_path: Path) -> None:
 
 def test_no_certificate_can_be_read_from_what_is_none() -> None:
     with pytest.raises(Absent, match="cannot be read"):
-        Certificate.of(b"\x30\x03abc")
+        Certificate.of((b"\x30\x03abc",))
     instance = Instance(
         service="shop", backend="http", name="http", address="a", host="127.0.0.1", port=1
     )

@@ -116,7 +116,7 @@ def test_a_placeholder_is_found_without_the_secret(secret: str) -> None:
         (f"{b64(b'{}')}=.{b64(b'{}')}.c2ln", "padded"),
         (raw('{"exp":1}').replace(".", "!.", 1), "header is not base64url"),
         (raw("{"), "payload is not JSON"),
-        (raw("[]"), "payload is JSON, but no object"),
+        (raw("[]"), "payload is JSON, but a list"),
         (raw('{"exp":1,"exp":2}'), "'exp' stands twice"),
         (raw(f'{{"{CANARY}":1,"{CANARY}":2}}'), "a key stands twice"),
         (raw('{"a":NaN}'), "a number that most"),
@@ -175,7 +175,9 @@ def test_none_is_seen_in_any_spelling(alg: str) -> None:
 
 
 def test_an_encrypted_token_is_told() -> None:
-    assert decode("a.b.c.d.e").encrypted
+    header = b64(b'{"alg":"RSA-OAEP","enc":"A256GCM"}')
+    assert decode(f"{header}.YQ.YQ.YQ.YQ").encrypted
+    assert "names no enc" in decode(raw("{}") + ".YQ.YQ").problem
 
 
 PARTS = st.one_of(

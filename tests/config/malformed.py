@@ -226,6 +226,54 @@ MALFORMED: dict[str, Malformed] = {
         "services.shop.token.hosts",
         "is a URL of redis",
     ),
+    "token algorithm": Malformed(
+        in_service("token: {sample: 'env:HOME', algorithms: [RSA256]}"),
+        4,
+        "services.shop.token.algorithms",
+        "holds what is no algorithm of a JWT",
+    ),
+    "token audience": Malformed(
+        in_service("token: {sample: 'env:HOME', audience: []}"),
+        4,
+        "services.shop.token.audience",
+        "is empty; expected names such as shop-api",
+    ),
+    "token refresh interval": Malformed(
+        in_service("token: {sample: 'env:HOME', refresh_interval: 0}"),
+        4,
+        "services.shop.token.refresh_interval",
+        "is too small (0)",
+    ),
+    "token protected path without a host": Malformed(
+        in_service("token: {protected: /me}"),
+        4,
+        "services.shop.token",
+        "protected is a path, and the service has no http or cors backend",
+    ),
+    "token protected": Malformed(
+        in_service("token: {protected: 'redis://:c4n4ry@h'}"),
+        4,
+        "services.shop.token.protected",
+        "is a URL of redis",
+    ),
+    "token body": Malformed(
+        in_service("token: {login: 'https://h/l', body: xml}"),
+        4,
+        "services.shop.token.body",
+        "is none of the known words",
+    ),
+    "token grace": Malformed(
+        in_service("token: {login: 'https://h/l', grace: 500}"),
+        4,
+        "services.shop.token.grace",
+        "is too large",
+    ),
+    "token key set missing": Malformed(
+        in_service("token: {jwks: {file: missing}}"),
+        4,
+        "services.shop.token.jwks.file",
+        "missing cannot be read",
+    ),
     "process nothing": Malformed(
         in_service("process: {name: a}"), 4, "services.shop.process", "names no process"
     ),

@@ -6,7 +6,7 @@ import pytest
 
 from backend_doctor.config.facts import instance_fact
 from backend_doctor.config.load import load
-from backend_doctor.config.model import InstanceConfig
+from backend_doctor.config.model import ConfigurationError, InstanceConfig
 from backend_doctor.secret import Secret
 
 
@@ -29,17 +29,48 @@ def test_cors(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (api,) = instances(
         bare,
         "cors: {url: 'https://h', origins: '${ORIGINS}', methods: GET, headers: [a, b], "
-        "paths: [/x], refused: [], credentials: yes}",
+        "expose: [X-Total], paths: [/x], refused: [], credentials: yes}",
     )
     assert (api.kind, api.endpoint.kind) == ("cors", "cors")
     assert api.settings == {
         "origins": ("https://a.example", "https://b.example"),
         "methods": ("GET",),
         "headers": ("a", "b"),
+        "expose": ("x-total",),
         "paths": ("/x",),
         "refused": (),
         "credentials": True,
     }
+
+
+def test_origins_are_read_as_browsers_write_them(bare: Path) -> None:
+    written = "['HTTPS://My.example:443', 'null']"
+    (api,) = instances(bare, f"cors: {{url: 'https://h', origins: {written}}}")
+    assert api.settings["origins"] == ("https://my.example", "null")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "origins: ['https://a.example/']",
+        "origins: [a.example]",
+        "origins: ['*']",
+        "origins: ['https://u:c4n4ry@a.example']",
+        "origins: ['http://[::1']",
+        "origins: ['https://*.a.example']",
+        "refused: ['https://a.example:99999']",
+        "methods: [TRACE]",
+        "methods: ['PUT,GET ']",
+        "headers: ['authorization: c4n4ry']",
+        "headers: [cookie]",
+        "expose: ['x total']",
+    ],
+)
+def test_what_no_browser_sends_is_refused(bare: Path, entry: str) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        instances(bare, f"cors: {{url: 'https://h', {entry}}}")
+    assert "holds what is none; expected" in str(refusal.value)
+    assert "c4n4ry" not in str(refusal.value)
 
 
 def test_token(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,6 +94,25 @@ def test_token(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert clocks.settings == {"hosts": ("https://a", "https://b")}
     assert clocks.endpoint.secrets == ()
     for one in (by_mapping, by_file, by_variable):
+        assert "c4n4ry" not in repr(instance_fact(one)) + repr(one.endpoint)
+
+
+def test_what_verifiers_of_a_token_accept(bare: Path) -> None:
+    (bare / "jwks.json").write_text('{"keys": ["c4n4ry"]}\n')
+    by_mapping, by_file = instances(
+        bare,
+        "token: [{jwks: {file: jwks.json}, audience: a, issuer: ['https://b/', c], "
+        "algorithms: [RS256, none], refresh_interval: 600}, {jwks: 'file:jwks.json'}]",
+    )
+    assert by_mapping.settings == {
+        "refresh_interval": 600,
+        "audience": ("a",),
+        "issuer": ("https://b/", "c"),
+        "algorithms": ("RS256", "none"),
+    }
+    assert by_file.settings == {}
+    for one in (by_mapping, by_file):
+        assert one.endpoint.secret("jwks") == Secret('{"keys": ["c4n4ry"]}')
         assert "c4n4ry" not in repr(instance_fact(one)) + repr(one.endpoint)
 
 
@@ -122,3 +172,34 @@ def test_what_steers_a_look_keeps_looks_apart(bare: Path) -> None:
         "{name: b, url: 'postgresql://u@h/d', pool_size: 2}]",
     )
     assert first.endpoint.session == second.endpoint.session
+
+
+def test_the_protected_endpoint_of_a_token_stands_on_the_host_beside_it(bare: Path) -> None:
+    cors = "cors: {url: 'https://h/api', origins: ['https://a.example'], credentials: true}"
+    http, _, token = instances(
+        bare, f"http: 'https://h/api/?x=1', {cors}, token: {{protected: /me}}"
+    )
+    assert http.kind == "http"
+    assert token.settings == {
+        "protected": "https://h/api/me",
+        "origin": "https://a.example",
+        "credentials": True,
+    }
+    *_, own = instances(bare, f"{cors}, token: {{protected: 'https://h/me', origin: 'https://b'}}")
+    assert own.settings["origin"] == "https://b"
+    *_, other = instances(bare, f"{cors}, token: {{protected: 'https://other/me'}}")
+    assert other.settings == {"protected": "https://other/me"}
+    assert len({token.endpoint.scope, own.endpoint.scope, other.endpoint.scope}) == 3
+
+
+def test_a_test_account_is_kept_secret(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_PASSWORD", "c4n4ry-password")
+    (token,) = instances(
+        bare,
+        "token: {login: 'https://h/l', refresh: 'https://h/r', username: c4n4ry-name, "
+        "password: '${TEST_PASSWORD}', user_field: email, body: json, grace: 30}",
+    )
+    assert token.endpoint.secret("username") == Secret("c4n4ry-name")
+    assert token.endpoint.secret("password") == Secret("c4n4ry-password")
+    assert token.endpoint.options == (), "nothing may be posted by what is declared alone"
+    assert "c4n4ry" not in repr(instance_fact(token)) + repr(token.endpoint)

@@ -22,6 +22,11 @@ def pgbouncer_binary() -> Path:
     return _program("pgbouncer", "pgbouncer")
 
 
+def nginx_binary() -> Path:
+    """Debian's nginx."""
+    return _program("nginx", "nginx-light")
+
+
 def _program(name: str, package: str) -> Path:
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     if found is None:

@@ -2,14 +2,18 @@
 
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from backend_doctor.cli import Exit
+from backend_doctor.cli.daring import daring, permitted
 from backend_doctor.cli.options import Examination, examining
+from backend_doctor.cli.page import as_page
 from backend_doctor.cli.terminal import ColorChoice, columns, speaks_unicode, wants_color
+from backend_doctor.config.clients import Client, ask_urls
 from backend_doctor.errors import UserError
 from backend_doctor.judge import judge
 from backend_doctor.model import Report, Status
@@ -65,7 +69,7 @@ def _outputs(outputs: tuple[str, ...]) -> list[tuple[str, Path]]:
 
 
 def _replay(snapshot_file: Path, asked: dict[str, Any]) -> Report:
-    if asked["targets"] or asked["more_targets"] or asked["settings"]:
+    if any(asked[key] for key in ("targets", "more_targets", "settings")):
         raise UserError("--from judges a saved snapshot; leave the targets and settings out")
     snapshot = load(snapshot_file)
     kinds = {backend.instance.backend for backend in snapshot.backends}
@@ -85,13 +89,18 @@ def _targets(asked: dict[str, Any]) -> tuple[str, ...]:
     return () if any(_MAY_HOLD_SECRET.search(target) for target in given) else given
 
 
-def _read_from(asked: dict[str, Any], snapshot_file: Path | None) -> tuple[str, ...]:
+def _read_from(
+    asked: dict[str, Any], snapshot_file: Path | None, client: Client | None
+) -> tuple[str, ...]:
     named = {"--from": snapshot_file, "--config": asked["config"], "--settings": asked["settings"]}
-    return tuple(word for option, path in named.items() if path for word in (option, str(path)))
+    words = (word for option, path in named.items() if path for word in (option, str(path)))
+    return (*words, *(client.words if client else ()))
 
 
 @click.command("check")
 @examining
+@as_page
+@daring
 @click.option(
     "--from",
     "snapshot_file",
@@ -126,6 +135,8 @@ def command(
     color: ColorChoice,
     quiet: bool,
     verbose: int,
+    client: Client | None,
+    tries: tuple[str, ...],
     **asked: Any,
 ) -> None:
     """Examine services and name the root cause first.
@@ -139,15 +150,22 @@ def command(
       backend-doctor check shop.postgres --window 10
       backend-doctor check env:DATABASE_URL --format json
       backend-doctor check --from sick.json -v
+      backend-doctor check https://api.example.com/orders --origin https://app.example.com
 
     Exit codes: 0 ok, 1 warning, 2 critical, 3 unknown or could not run, 130 interrupted.
     """
     files = _outputs(outputs)
     interrupted = None
     if snapshot_file is not None:
+        if client or tries:
+            unfit = "--origin" if client else f"--{tries[0]}"
+            raise UserError(f"--from judges a saved snapshot; leave {unfit} out")
         report = _replay(snapshot_file, asked)
     else:
-        examination = Examination.asked(**asked)
+        arrange = partial(ask_urls, client=client) if client else None
+        examination = permitted(
+            Examination.asked(**asked, arrange=arrange), tries, may_last=asked["deadline"] is None
+        )
         snapshot, interrupted = examination.run(quiet=quiet)
         report = judge(
             snapshot, examination.checks, examination.limits, examination.configuration.ignores
@@ -161,7 +179,7 @@ def command(
         verbose=verbose,
         exit_code=code,
         targets=_targets(asked),
-        read_from=_read_from(asked, snapshot_file),
+        read_from=_read_from(asked, snapshot_file, client),
     )
     click.echo(render(format, report, options), nl=False, color=True)
     plain = RenderOptions(verbose=verbose, exit_code=code)

@@ -3,11 +3,12 @@
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import msgspec
+from msgspec.structs import replace
 
 from backend_doctor.cli.leaving import leave
 from backend_doctor.config.load import load
@@ -19,6 +20,7 @@ from backend_doctor.running import Limits, choose_checks, gather, limits_of
 from backend_doctor.snapshot import Snapshot
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Arrange = Callable[[Configuration], Configuration]
 LONGEST_SAMPLING = 6 * 3600.0
 _SLACK = 25.0
 
@@ -103,8 +105,7 @@ def looking(command: Command) -> Command:
     return command
 
 
-@dataclass(frozen=True, kw_only=True)
-class Examination:
+class Examination(msgspec.Struct, frozen=True, kw_only=True):
     """What to examine and how, as the command line asked."""
 
     configuration: Configuration
@@ -128,9 +129,12 @@ class Examination:
         deadline: float | None,
         sampling: float | None,
         analyze: bool = False,
+        arrange: Arrange | None = None,
     ) -> "Examination":
-        """Reads the configuration and loads the checks. Raises UserError."""
+        """Reads the configuration, has it arranged, and loads the checks. Raises UserError."""
         configuration = load(config=config, settings=settings, targets=(*targets, *more_targets))
+        if arrange is not None:
+            configuration = arrange(configuration)
         if analyze:
             configuration = _analyzing(configuration)
         kinds = {

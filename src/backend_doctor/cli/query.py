@@ -3,13 +3,13 @@
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
+from msgspec.structs import fields, replace
 
 from backend_doctor.backends.postgres.plans.asked import TEXT_SETTING, Asked
 from backend_doctor.backends.postgres.plans.asked_findings import findings

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 
+from msgspec.structs import replace
+
+from backend_doctor.config import clients
 from backend_doctor.config.model import InstanceConfig
 from backend_doctor.config.reading import Reader
 from backend_doctor.config.urls import parse_url
@@ -42,8 +44,14 @@ def _paths(reader: Reader, node: Node) -> tuple[str, ...]:
     return paths
 
 
-def _words(what: str) -> Read:
-    return lambda reader, node: reader.texts(node, f"a list of {what}")
+def _each(written: Callable[[str], str | None], what: str) -> Read:
+    def read(reader: Reader, node: Node) -> tuple[str, ...]:
+        found = tuple(written(text) for text in reader.texts(node, f"a list, each {what}"))
+        if None in found:
+            raise node.place.error("holds what is none", what)
+        return tuple(filter(None, found))
+
+    return read
 
 
 def _management(reader: Reader, node: Node) -> str:
@@ -73,11 +81,12 @@ SETTINGS: dict[str, dict[str, Read]] = {
     "rabbitmq": {"management": _management},
     "http": {"health": _path, "metrics": _path},
     "cors": {
-        "origins": _words("origins such as https://myapp.com"),
-        "methods": _words("methods such as GET, PUT"),
-        "headers": _words("header names"),
+        "origins": _each(clients.origin, clients.ORIGIN),
+        "methods": _each(clients.method, clients.METHOD),
+        "headers": _each(clients.header, clients.HEADER),
+        "expose": _each(clients.header, clients.HEADER),
         "paths": _paths,
-        "refused": _words("origins that must be refused"),
+        "refused": _each(clients.origin, clients.ORIGIN),
         "credentials": lambda reader, node: reader.flag(node),
     },
 }

@@ -2,14 +2,11 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from backend_doctor.config.appinstance import FROM_ENVIRONMENT
-from backend_doctor.config.appsettings import read_settings
-from backend_doctor.config.environment import VARIABLES, read_environment
+from msgspec.structs import replace
+
 from backend_doctor.config.model import Configuration, ConfigurationError
-from backend_doctor.config.schema import read_configuration
 from backend_doctor.config.targets import adhoc, is_url, select
 from backend_doctor.place import listed
 from backend_doctor.text import safe_text
@@ -59,6 +56,11 @@ def load(
 
 
 def _found(config: Path | None, settings: Path | None, environ: Mapping[str, str]) -> Configuration:
+    # a URL needs none of them
+    from backend_doctor.config.appsettings import read_settings
+    from backend_doctor.config.environment import read_environment
+    from backend_doctor.config.schema import read_configuration
+
     if settings is not None:
         return read_settings(settings, environ)
     if config is None and environ.get(FILE_VARIABLE):
@@ -86,6 +88,9 @@ def user_file(environ: Mapping[str, str]) -> Path:
 
 
 def _nothing(own: Path) -> ConfigurationError:
+    from backend_doctor.config.appinstance import FROM_ENVIRONMENT
+    from backend_doctor.config.environment import VARIABLES
+
     variables = listed((*VARIABLES.values(), *FROM_ENVIRONMENT))
     return ConfigurationError(
         f"no configuration: looked for {FILE_VARIABLE}, ./{FILE_NAME}, {safe_text(str(own))} "

@@ -1,8 +1,9 @@
 """What configuration comes down to, wherever it was read."""
 
 import datetime
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from backend_doctor.endpoint import Endpoint
 from backend_doctor.errors import ConfigurationError as ConfigurationError
@@ -11,8 +12,7 @@ from backend_doctor.facts import Setting
 LimitValue = int | float | str | bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class InstanceConfig:
+class InstanceConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One backend of a service. ``origin`` says where its URL came from ("from DATABASE_URL").
 
     ``origins`` says the same of each entry of ``settings``.
@@ -23,12 +23,11 @@ class InstanceConfig:
     name: str
     endpoint: Endpoint
     origin: str
-    settings: dict[str, Setting] = field(default_factory=dict)
-    origins: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Setting] = {}
+    origins: dict[str, str] = {}
 
 
-@dataclass(frozen=True, kw_only=True)
-class ServiceConfig:
+class ServiceConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One application and the backends it uses.
 
     ``origins`` says where replicas and workers were read, where they were.
@@ -38,11 +37,10 @@ class ServiceConfig:
     replicas: int = 1
     workers: int = 1
     instances: tuple[InstanceConfig, ...] = ()
-    origins: dict[str, str] = field(default_factory=dict)
+    origins: dict[str, str] = {}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ignore:
+class Ignore(msgspec.Struct, frozen=True, kw_only=True):
     """A finding that is known: shown, not counted, until a day. Empty fields match all."""
 
     check: str
@@ -52,8 +50,7 @@ class Ignore:
     service: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Configuration:
+class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """All that was configured. ``source`` is for people; ``limits`` are by check id and name.
 
     ``services`` are those to examine, ``everything`` also those that were not selected, since
@@ -62,7 +59,7 @@ class Configuration:
 
     source: str
     services: tuple[ServiceConfig, ...]
-    limits: dict[str, dict[str, LimitValue]] = field(default_factory=dict)
+    limits: dict[str, dict[str, LimitValue]] = {}
     ignores: tuple[Ignore, ...] = ()
     check_folders: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from backend_doctor.backends.token.header import ALGORITHMS
+from backend_doctor.backends.token.times import LONGEST_GRACE
 from backend_doctor.config.appinstance import settings_instance
 from backend_doctor.config.kinds import instance_name, items
 from backend_doctor.config.model import InstanceConfig
@@ -10,14 +12,31 @@ from backend_doctor.config.reading import Reader
 from backend_doctor.config.urls import parse_url
 from backend_doctor.endpoint import Endpoint
 from backend_doctor.facts import Setting
-from backend_doctor.place import listed
+from backend_doctor.place import did_you_mean, listed
 from backend_doctor.references import is_reference, read_secret
 from backend_doctor.secret import Secret
-from backend_doctor.text import safe_text
+from backend_doctor.text import safe_text, storable
 from backend_doctor.yamlfile import Node
 
-_TOKEN_URLS = ("login", "refresh", "jwks")
-_TOKEN = ("sample", "secret", "leeway", "long_lived", *_TOKEN_URLS, "hosts")
+_TOKEN_URLS = ("login", "refresh", "jwks", "discovery")
+_TOKEN_WORDS = {
+    "origin": "an origin such as https://myapp.com",
+    "user_field": "a name such as email",
+}
+_ACCOUNT = {
+    "username": "a test account's name",
+    "password": "a test account's password, such as ${TEST_PASSWORD}",
+}
+_BODIES = {body: body for body in ("form", "json")}
+_TOKEN_TEXTS = {
+    "audience": "names such as shop-api",
+    "issuer": "names such as https://auth.example.com/",
+    "algorithms": "names such as RS256",
+}
+_TOKEN = (
+    *("sample", "secret", "leeway", "grace", "long_lived", "refresh_interval"),
+    *(*_TOKEN_TEXTS, *_TOKEN_URLS, *_TOKEN_WORDS, *_ACCOUNT, "hosts", "protected", "body"),
+)
 _PROCESS = ("pid", "port", "pidfile", "cmdline", "unit")
 _SETTINGS = ("file", "env")
 _LARGEST = {"pid": 4_194_304, "port": 65_535}  # the former is Linux's PID_MAX_LIMIT
@@ -46,26 +65,26 @@ def _origins(settings: Settings, entries: Mapping[str, Node]) -> dict[str, str]:
 def _token(
     reader: Reader, service: str, name: str, node: Node, entries: Mapping[str, Node]
 ) -> InstanceConfig:
-    if not entries.keys() & {"sample", "secret", "hosts", *_TOKEN_URLS}:
+    if not entries.keys() & {"sample", "secret", "hosts", "protected", *_TOKEN_URLS}:
         raise node.place.error("names nothing to examine", "sample: {file: token.jwt}")
     place, secrets = "sample token", []
     if "sample" in entries:
-        sample, place = _sample(reader, entries["sample"])
+        sample, place = _document(
+            reader, entries["sample"], "a token as {file: PATH}, file:PATH or env:NAME"
+        )
         secrets.append(("sample", sample))
     if "secret" in entries:
         secret = reader.secret(entries["secret"], "the signing key, such as ${SECRET_KEY}")
         secrets.append(("secret", Secret(secret.text)))
-    settings: Settings = {}
-    if "leeway" in entries:
-        settings["leeway"] = reader.number(entries["leeway"], 0)
-    if "long_lived" in entries:
-        settings["long_lived"] = reader.flag(entries["long_lived"])
-    for key in _TOKEN_URLS:
+    for key, what in _ACCOUNT.items():
         if key in entries:
-            settings[key] = _web(entries[key], reader.text(entries[key], "a URL"))
-    if "hosts" in entries:
-        urls = reader.texts(entries["hosts"], "a list of URLs")
-        settings["hosts"] = tuple(_web(entries["hosts"], url) for url in urls)
+            secrets.append((key, Secret(reader.secret(entries[key], what).text)))
+    if "jwks" in entries and _local(entries["jwks"]):
+        keys, _ = _document(
+            reader, entries["jwks"], "a key set as a URL, {file: PATH} or file:PATH"
+        )
+        secrets.append(("jwks", keys))
+    settings = dict(_token_settings(reader, entries))
     return InstanceConfig(
         service=service,
         kind="token",
@@ -83,8 +102,51 @@ def _token(
     )
 
 
-def _sample(reader: Reader, node: Node) -> tuple[Secret, str]:
-    what = "a token as {file: PATH}, file:PATH or env:NAME"
+def _local(node: Node) -> bool:
+    return not isinstance(node.value, str) or is_reference(node.value)
+
+
+def _token_settings(reader: Reader, entries: Mapping[str, Node]) -> Iterator[tuple[str, Setting]]:
+    for key, least in (("leeway", 0), ("refresh_interval", 1)):
+        if key in entries:
+            yield key, reader.number(entries[key], least)
+    if "grace" in entries:
+        yield "grace", reader.number(entries["grace"], 0, LONGEST_GRACE)
+    if "long_lived" in entries:
+        yield "long_lived", reader.flag(entries["long_lived"])
+    for key, what in _TOKEN_WORDS.items():
+        if key in entries:
+            yield key, storable(reader.text(entries[key], what))
+    if "body" in entries:
+        yield "body", reader.choice(entries["body"], _BODIES)
+    if "protected" in entries:
+        node = entries["protected"]
+        target = reader.text(node, "a path such as /api/me, or a URL")
+        yield "protected", target if target.startswith("/") else _web(node, target)
+    for key, what in _TOKEN_TEXTS.items():
+        if key in entries:
+            yield key, _names(reader, entries[key], key, what)
+    for key in _TOKEN_URLS:
+        if key in entries and not (key == "jwks" and _local(entries[key])):
+            yield key, _web(entries[key], reader.text(entries[key], "a URL"))
+    if "hosts" in entries:
+        urls = reader.texts(entries["hosts"], "a list of URLs")
+        yield "hosts", tuple(_web(entries["hosts"], url) for url in urls)
+
+
+def _names(reader: Reader, node: Node, key: str, what: str) -> tuple[str, ...]:
+    names = tuple(map(storable, reader.texts(node, what)))
+    if not names:
+        raise node.place.error("is empty", what)
+    unknown = set(names) - ALGORITHMS - {"none"} if key == "algorithms" else set()
+    if unknown:
+        hint = did_you_mean(min(unknown), ALGORITHMS)
+        raise node.place.error("holds what is no algorithm of a JWT", what, hint)
+    return names
+
+
+def _document(reader: Reader, node: Node, what: str) -> tuple[Secret, str]:
+    """The text of a sample or key set, and where it is."""
     if not isinstance(node.value, dict):
         found = reader.secret(node, what)
         named = is_reference(reader.text(node, what)) and found.origin.startswith("from file ")

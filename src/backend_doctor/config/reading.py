@@ -4,9 +4,10 @@ import datetime
 import math
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+import msgspec
 
 from backend_doctor.config.model import LimitValue
 from backend_doctor.place import did_you_mean, listed, shown
@@ -20,8 +21,7 @@ _FRACTION = re.compile(r"[+-]?\d{1,9}\.\d{1,9}", re.ASCII)
 _FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
-@dataclass(frozen=True)
-class Reader:
+class Reader(msgspec.Struct, frozen=True):
     """Reads values with references resolved; relative paths start at ``folder``.
 
     Every method raises ConfigurationError that names the place and never shows a value.

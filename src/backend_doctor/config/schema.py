@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from backend_doctor.config.beside import settled
 from backend_doctor.config.kinds import SETTINGS, read_kind
 from backend_doctor.config.model import (
     Configuration,
@@ -65,16 +66,17 @@ def _service(reader: Reader, name: str, node: Node) -> ServiceConfig:
         raise node.place.error("has no backend", listed(KINDS))
     counted = [key for key in ("replicas", "workers") if key in entries]
     counts = {key: reader.number(entries[key], 1) for key in counted}
+    instances = [
+        instance
+        for kind in KINDS
+        if kind in entries
+        for instance in _instances(reader, name, kind, entries[kind])
+    ]
     return ServiceConfig(
         name=name,
         replicas=counts.get("replicas", 1),
         workers=counts.get("workers", 1),
-        instances=tuple(
-            instance
-            for kind in KINDS
-            if kind in entries
-            for instance in _instances(reader, name, kind, entries[kind])
-        ),
+        instances=settled(instances, entries["token"].place if "token" in entries else node.place),
         origins={key: entries[key].place.origin for key in counted},
     )
 

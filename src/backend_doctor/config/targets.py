@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from backend_doctor.config.kinds import default_name, instance_at
 from backend_doctor.config.model import (

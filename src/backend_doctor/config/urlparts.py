@@ -3,8 +3,9 @@
 import ipaddress
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from urllib.parse import unquote
+
+import msgspec
 
 from backend_doctor.place import fault
 
@@ -21,8 +22,7 @@ _QUERY = re.compile(rf"(?:(?:[A-Za-z0-9_.\-]+=[^&@]*|(?:{_WITH_AT})=[^&]*)(?:&|$
 _QUERY_INSIDE = re.compile(r"\?[A-Za-z0-9_.\-]+=")
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(msgspec.Struct, frozen=True):
     """The pieces of a URL, percent-decoded, but for ``hosts`` (still one text).
 
     ``remainder`` is what follows scheme, user and password, as it was written.

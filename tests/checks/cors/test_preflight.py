@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend_doctor import Finding, Status
-from backend_doctor.backends.cors.preflights import Exchange, Preflights, Response, Step
+from backend_doctor.backends.cors.exchanges import Exchange, Response, Step
+from backend_doctor.backends.cors.preflights import Preflights
 from backend_doctor.backends.http.answers import Sample
 from backend_doctor.registry import bundled_folder, load_file
 
@@ -72,7 +73,8 @@ def test_no_answer_is_neither_fine_nor_a_fault_of_cors() -> None:
 def test_a_4xx_of_an_origin_that_is_not_allowed_is_about_the_origin() -> None:
     refusing = Response(status=400, refused="origin")
     assert labels(judge(exchange(refusing, Response(status=401)))) == ["cors.origin_not_allowed"]
-    assert labels(judge(exchange(OK, Response(status=401)))) == ["cors.error_without_headers"]
+    assert labels(judge(exchange(OK, Response(status=401)))) == ["cors.auth_outside_cors"]
+    assert labels(judge(exchange(OK, Response(status=404)))) == ["cors.error_without_headers"]
 
 
 def test_the_remedy_asks_as_the_browser_did_and_quotes_the_target() -> None:

@@ -38,8 +38,20 @@ def test_quick_answers_are_fine_seen_once_or_twice() -> None:
         assert finding.status is Status.OK
         assert {measure.name: measure.value for measure in finding.measures} == {
             "response_seconds_p95": 0.02,
+            "response_seconds_p50": 0.02,
+            "response_seconds_max": 0.02,
             "failed_responses": 0,
         }
+
+
+def test_percentiles_are_told_with_their_number() -> None:
+    finding = judge(*[sample(seconds=0.1)] * 5, sample(seconds=0.9), two=False)
+    told = {one.key: one for one in finding.evidence}
+    assert (told["p50_seconds"].value, told["slowest_seconds"].value) == (0.1, 0.9)
+    # five of the six lie at 0.1 s, so 95 % lie three quarters on the way to the slowest
+    assert told["p95_seconds"].value == 0.7
+    for key in ("p50_seconds", "p95_seconds", "slowest_seconds"):
+        assert " 6 " in told[key].text
 
 
 def test_failures_are_critical_by_the_half() -> None:
@@ -53,6 +65,7 @@ def test_failures_are_critical_by_the_half() -> None:
     ]
     assert {label(f) for f in (some, half, none)} == {"http.server_error"}
     assert "no answer within 4 s" in none.summary
+    assert not some.notes
     assert "cors.error_masks_5xx" in half.explains
 
 
@@ -75,6 +88,21 @@ def test_a_leak_is_told_by_its_application() -> None:
     # a pool that only idles is no reason
     idle = looks([session(pid) for pid in range(5)])
     assert shared not in judge(sample(500, error=error), database=idle).subjects
+
+
+def test_what_comes_to_no_end_is_told_with_what_the_sessions_did_meanwhile() -> None:
+    """A pool's timeout may be longer than we wait, so that no answer names it."""
+    hangs = sample(0, 4.0, problem="no answer within 4 s")
+    finding = judge(hangs, hangs, database=looks([leaked(pid) for pid in range(5)]))
+    assert finding.cause is not None
+    assert "come to no end" in finding.cause.because
+    assert "waits for a pooled connection" in finding.notes[0]
+    (told,) = [one for one in finding.evidence if one.key == "sessions_meanwhile"]
+    assert told.text.startswith("meanwhile in postgres: shop-api has 5 and then 5 sessions, 5 of")
+    answered = judge(sample(500), hangs, database=looks([leaked(1)]))
+    assert answered.notes == ()
+    assert answered.cause is not None
+    assert "fails" in answered.cause.because
 
 
 def test_slow_answers() -> None:

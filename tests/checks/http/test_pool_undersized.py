@@ -13,7 +13,8 @@ from tests.checks.postgres.builders import (
 )
 
 from backend_doctor import Confidence, Each, Finding, Looks, Service, Status
-from backend_doctor.backends.cors.preflights import Exchange, Preflights, Response, Step
+from backend_doctor.backends.cors.exchanges import Exchange, Response, Step
+from backend_doctor.backends.cors.preflights import Preflights
 from backend_doctor.backends.http.answers import HealthAnswers, Sample
 from backend_doctor.backends.postgres.counters import Counters, DatabaseCounters
 from backend_doctor.facts import Absence, AbsenceKind, Fact, Instance
@@ -170,7 +171,7 @@ def _clients(*samples: Sample) -> Preflights:
     return Preflights(url="http://api", exchanges=(exchange,), wanted=1)
 
 
-def _report(error: str, before: list[Any], after: list[Any]) -> Report:
+def _report(error: str, before: list[Any], after: list[Any], size: int = 2) -> Report:
     """Failing health path and failing orders, seen beside these sessions."""
     health = Sample(path="/ready", status=500, seconds=0.4, error=error)
     orders = Sample(path="/api/orders", status=500, seconds=0.4, error=error)
@@ -180,8 +181,8 @@ def _report(error: str, before: list[Any], after: list[Any]) -> Report:
     clients, seen = _clients(orders, orders), looks(after, before)
     backends = [
         _examined(
-            instance(pool_size=2),
-            ("Slots", slots(5), slots(5)),
+            instance(pool_size=size),
+            ("Slots", slots(3 + size), slots(3 + size)),
             ("Sessions", seen.first, seen.last),
         ),
         _examined(_web("http"), ("HealthAnswers", answers, answers)),
@@ -197,8 +198,14 @@ def _report(error: str, before: list[Any], after: list[Any]) -> Report:
         services=[owner],
         backends=backends,
     )
-    wanted = {"http.health", "http.pool_undersized", "cors.preflight"}
-    loaded = load_checks(backends={"http", "cors"}, plugins=False)
+    wanted = {
+        "cors.preflight",
+        "http.health",
+        "http.pool_undersized",
+        "postgres.idle_in_transaction",
+        "postgres.pool_exhaustion",
+    }
+    loaded = load_checks(backends={"http", "cors", "postgres"}, plugins=False)
     return report_on(snapshot, [check for name, check in loaded.items() if name in wanted])
 
 
@@ -220,3 +227,20 @@ def test_without_the_full_pool_the_500_stands_above_the_cors_error_of_the_same_n
     # nothing is shared: two roots
     apart = _report("", idle, idle)
     assert len([one for one in apart.roots if one.finding.cause]) == 2
+
+
+def test_a_leak_is_the_root_of_a_full_server_of_500s_and_of_cors_errors() -> None:
+    """What the browser calls CORS: a 500, of a pool that is empty, of connections that leak."""
+    leak = [leaked(pid) for pid in range(24)]
+    report = _report(ERROR, leak, leak, size=24)
+    (root,) = [one for one in report.roots if one.finding.cause]
+    assert label(root.finding) == "leak.idle_in_transaction"
+    beneath = {label(one.finding) for one in report.beneath(root)}
+    assert beneath == {"pool.server_full", "http.server_error", "cors.error_masks_5xx"}
+    # as many that only idle explain nothing, so that the 500 stands alone above the CORS error
+    idle = [session(pid) for pid in range(24)]
+    apart = {
+        label(one.finding) for one in _report(ERROR, idle, idle, size=24).roots if one.finding.cause
+    }
+    assert "http.server_error" in apart
+    assert "leak.idle_in_transaction" not in apart

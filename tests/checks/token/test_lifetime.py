@@ -34,10 +34,12 @@ def milliseconds(seconds: float) -> Claim:
 @pytest.mark.parametrize(
     ("sample", "label", "status"),
     [
-        (token(problem="it is torn"), "token.malformed", Status.CRITICAL),
         (token(exp=None), "token.no_expiry", Status.CRITICAL),
-        (token(exp=-61), "token.expired", Status.CRITICAL),
-        (token(exp=-60), "token.expired", Status.CRITICAL),
+        (token(exp=-61, iat=-900), "token.expired", Status.CRITICAL),
+        (token(exp=-60, iat=-900), "token.expired", Status.CRITICAL),
+        (token(exp=0), "token.never_valid", Status.CRITICAL),
+        (token(exp=-900), "token.never_valid", Status.CRITICAL),
+        (token(exp=900, nbf=7200), "token.never_valid", Status.CRITICAL),
         (token(exp=-NOW + 900), "token.expired", Status.CRITICAL),
         (token(exp=-NOW - 5), "token.expired", Status.CRITICAL),
         (token(exp=59), "token.expires_too_soon", Status.CRITICAL),
@@ -103,9 +105,10 @@ def test_what_is_no_number_is_told(form: Any) -> None:
     assert named(judge(sample)) == ("token.exp_not_a_number", Status.CRITICAL)
 
 
-def test_an_encrypted_token_is_not_judged() -> None:
+@pytest.mark.parametrize("sample", [token(encrypted=True), token(problem="it is torn")])
+def test_what_cannot_be_read_is_not_judged(sample: SampleToken) -> None:
     with pytest.raises(Absent):
-        judge(token(encrypted=True))
+        judge(sample)
 
 
 def test_the_time_is_that_of_hosts_which_agree() -> None:
@@ -115,7 +118,7 @@ def test_the_time_is_that_of_hosts_which_agree() -> None:
 
 
 def test_leeway_is_the_declared_one() -> None:
-    assert named(judge(token(exp=-1), leeway=0))[0] == "token.expired"
+    assert named(judge(token(exp=-1, iat=-900), leeway=0))[0] == "token.expired"
     assert named(judge(token(exp=-100, iat=-1000), leeway=120))[0] == ""
 
 

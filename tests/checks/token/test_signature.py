@@ -1,5 +1,6 @@
 """token.signature: facts in, findings out."""
 
+import msgspec
 import pytest
 from tests.checks.token.builders import place, token
 
@@ -33,12 +34,27 @@ def causes(sample: SampleToken | None, secret: SigningSecret | None) -> set[tupl
         (None, SigningSecret(), "token.weak_secret", Status.WARNING),
         (token(alg="HS512"), GOOD, "token.weak_secret", Status.WARNING),
         (token(signature="wrong"), GOOD, "token.wrong_key", Status.CRITICAL),
+        (
+            token(alg="RS256", signature="verified"),
+            SigningSecret(kind="public key", rsa_bits=1024),
+            "token.weak_key",
+            Status.WARNING,
+        ),
     ],
 )
 def test_each_illness_is_named(
     sample: SampleToken | None, secret: SigningSecret | None, label: str, status: Status
 ) -> None:
     assert causes(sample, secret) == {(label, status)}
+
+
+@pytest.mark.parametrize(("service", "shown"), [("shop", True), ("adhoc", False)])
+def test_a_configuration_is_shown_only_where_there_is_one(service: str, shown: bool) -> None:
+    where = msgspec.structs.replace(place(), service=service)
+    (finding,) = CHECK.function(token(signature="wrong"), GOOD, where)
+    commands = [remedy.command for remedy in finding.remedies]
+    assert ("backend-doctor config show" in commands) is shown
+    assert any("given on the command line" in command for command in commands) is not shown
 
 
 def test_two_illnesses_are_two_findings() -> None:
@@ -55,6 +71,7 @@ def test_two_illnesses_are_two_findings() -> None:
         (token(signature="verified"), GOOD),
         (token(), None),
         (token(alg="RS256"), SigningSecret(kind="public key")),
+        (token(alg="RS256"), SigningSecret(kind="public key", rsa_bits=2048)),
         (token(alg="RS256"), SigningSecret()),
         (None, GOOD),
         (token(problem="torn"), GOOD),

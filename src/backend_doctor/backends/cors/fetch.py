@@ -1,54 +1,69 @@
 """What a browser decides about a cross-origin request: the Fetch standard, as pure functions.
 
 Sections 3.3 (CORS protocol) and 4.4 to 4.9 of https://fetch.spec.whatwg.org; verified against
-Chromium. It deviates where Chromium does: ``*`` in Access-Control-Allow-Headers covers
-Authorization there, which is said by :attr:`Verdict.warning`.
+Chromium. It deviates where Chromium does, and :attr:`Verdict.warning` then says so by one of
+:data:`DIFFERENCES`.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Literal
 from urllib.parse import urljoin, urlsplit
 
+import msgspec
+from msgspec.structs import replace
+
+from backend_doctor.backends.cors.safelist import (
+    is_forbidden_method,
+    normal_method,
+    unasked_headers,
+    unsafe_headers,
+)
+
 Credentials = Literal["omit", "same-origin", "include"]
-_NORMALISED = {"DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"}
+DIFFERENCES = {
+    "authorization-by-wildcard": "`*` in Access-Control-Allow-Headers covers Authorization in "
+    "Chromium, and does not by the standard: name it",
+    "hints-unasked": "Chromium sends User-Agent and client hints such as Save-Data unasked, and by "
+    "the standard they need a preflight: allow them by name",
+}
+"""Where Chromium lets pass what the standard denies: name, and what to do about it."""
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SAFE_METHODS = {"GET", "HEAD", "POST"}
-_SIMPLE_TYPES = {"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"}
+_EXPOSED = {
+    *("cache-control", "content-language", "content-length", "content-type", "expires"),
+    *("last-modified", "pragma"),
+}
+_OF_BODIES = {"content-encoding", "content-language", "content-location", "content-type"}
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_UNSAFE_BYTES = re.compile(r"[\x00-\x08\x0a-\x1f\"():<>?@\[\\\]{}\x7f]")
-_LANGUAGE = re.compile(r"[0-9A-Za-z *,\-.;=]*")
-_SIMPLE_RANGE = re.compile(r"bytes=\d+-\d*")
-_REDIRECTS = {301, 302, 303, 307, 308}
-_MOST_VALUE = 128
+_SECONDS = re.compile(r"-?[0-9]{1,12}")
+_UNSAID_SECONDS = 5
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """A script's request: its page's origin, method, own headers and credentials mode."""
 
     origin: str
     method: str = "GET"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     credentials: Credentials = "same-origin"
 
     @property
     def normal_method(self) -> str:
-        """As it goes out: six methods are upper-cased, others (``patch``) are not."""
-        upper = self.method.upper()
-        return upper if upper in _NORMALISED else self.method
+        """As it goes out."""
+        return normal_method(self.method)
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True):
     """An answer as the decision needs it: header names in lower case, repeated ones joined."""
 
     status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True)
-class Hop:
+class Hop(msgspec.Struct, frozen=True):
     """One request on the way: the URL asked, the preflight's answer if one was made, the answer."""
 
     url: str
@@ -56,8 +71,7 @@ class Hop:
     actual: Seen
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """``code`` is "ok" or the rule that fails; ``detail`` the header value or name at fault.
 
     ``warning`` for what passes here and fails by the standard.
@@ -71,28 +85,6 @@ class Verdict:
     def blocked(self) -> bool:
         """Whether the script is denied the answer."""
         return self.code != "ok"
-
-
-def _is_safelisted(name: str, value: str) -> bool:
-    if len(value.encode()) > _MOST_VALUE:
-        return False
-    name = name.lower()
-    if name == "accept":
-        return not _UNSAFE_BYTES.search(value)
-    if name in ("accept-language", "content-language"):
-        return bool(_LANGUAGE.fullmatch(value))
-    if name == "content-type":
-        essence = value.partition(";")[0].strip().lower()
-        return essence in _SIMPLE_TYPES and not _UNSAFE_BYTES.search(value)
-    return name == "range" and bool(_SIMPLE_RANGE.fullmatch(value))
-
-
-def unsafe_headers(headers: Mapping[str, str]) -> tuple[str, ...]:
-    """The names, in lower case and sorted, that a server must allow by a preflight."""
-    # the limit on all values together cannot be reached by the five names that are safe
-    return tuple(
-        sorted(name.lower() for name, value in headers.items() if not _is_safelisted(name, value))
-    )
 
 
 def needs_preflight(request: Request) -> bool:
@@ -145,17 +137,13 @@ def _header_check(request: Request, headers: tuple[str, ...]) -> Verdict:
         return Verdict("header-not-allowed", ", ".join(missing))
     if include:
         return Verdict("header-wildcard-credentials", ", ".join(missing))
-    if "authorization" in missing:
-        return Verdict(
-            warning="`*` in Access-Control-Allow-Headers covers Authorization in Chromium, and "
-            "does not by the standard: name it"
-        )
-    return Verdict()
+    differs = "authorization" in missing
+    return Verdict(warning=DIFFERENCES["authorization-by-wildcard"] if differs else "")
 
 
 def preflight_check(request: Request, seen: Seen, origin: str | None = None) -> Verdict:
     """Whether the answer to a preflight lets the actual request go out."""
-    if seen.status in _REDIRECTS:
+    if seen.status in REDIRECTS:
         return Verdict("preflight-redirect", str(seen.status))
     if not 200 <= seen.status <= 299:
         return Verdict("preflight-status", str(seen.status))
@@ -173,42 +161,138 @@ def preflight_check(request: Request, seen: Seen, origin: str | None = None) -> 
     return by_method if by_method.blocked else _header_check(request, headers)
 
 
-def _origin_of(url: str) -> str:
+def hidden_headers(request: Request, seen: Seen, wanted: Iterable[str]) -> tuple[str, ...]:
+    """Those of the wanted headers that a script cannot read even where the answer has them."""
+    exposed = set(map(str.lower, _listed(seen, "access-control-expose-headers") or ()))
+    if "*" in exposed and request.credentials != "include":
+        return ()
+    return tuple(name for name in wanted if name.lower() not in exposed | _EXPOSED)
+
+
+def absolute(url: str, location: str) -> str:
+    """Where a redirect leads, or "" where that is no URL."""
+    with suppress(ValueError):
+        there = urljoin(url, location)
+        _ = urlsplit(there).port  # raises for what is none
+        return there
+    return ""
+
+
+def preflight_seconds(seen: Seen) -> int:
+    """How long the answer to a preflight may be kept, before a browser's own cap."""
+    said = seen.headers.get("access-control-max-age", "").strip()
+    return max(int(said), 0) if _SECONDS.fullmatch(said) else _UNSAID_SECONDS
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port as a browser writes them: in lower case, without a default port."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}".lower()
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    port = parts.port if parts.port != _DEFAULT_PORTS.get(parts.scheme) else None
+    return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
 
 
-def _answer_check(request: Request, hop: Hop, origin: str) -> Verdict:
-    found = cors_check(request, hop.actual, origin)
-    if not found.blocked:
-        return found
-    if hop.actual.status in _REDIRECTS:
-        tainted = origin == "null" and request.origin != "null"
-        return Verdict("redirect-null-origin" if tainted else "redirect-without-cors", found.detail)
-    if found.code == "acao-missing" and hop.actual.status >= 400:
-        return Verdict("error-without-cors", str(hop.actual.status))
-    if origin == "null" and request.origin != "null":
-        return Verdict("redirect-null-origin", found.detail)
-    return found
+def _redirects(seen: Seen) -> bool:
+    return seen.status in REDIRECTS and bool(seen.headers.get("location"))
+
+
+class Leg(msgspec.Struct, frozen=True):
+    """A request on its way: where it stands, and what redirects have made of it.
+
+    ``tainted`` once it was sent on by another site, which hides its origin; ``crossed`` once it
+    has left its page's own.
+    """
+
+    request: Request
+    url: str
+    tainted: bool = False
+    crossed: bool = False
+
+    @property
+    def origin(self) -> str:
+        """What its Origin header says."""
+        return "null" if self.tainted else self.request.origin
+
+    @property
+    def crosses(self) -> bool:
+        """Whether the CORS rules hold for it."""
+        return self.crossed or origin_of(self.url) != self.request.origin
+
+    @property
+    def preflights(self) -> bool:
+        """Whether a browser asks first."""
+        return self.crosses and needs_preflight(self.request)
+
+    def verdict(self, hop: Hop) -> Verdict:
+        """On the answers to it."""
+        if not self.crosses:
+            return Verdict()
+        hints = unasked_headers(self.request.headers)
+        warning = DIFFERENCES["hints-unasked"] if hints else ""
+        if self.preflights:
+            if hop.preflight is None:
+                return Verdict("preflight-missing")
+            before = preflight_check(self.request, hop.preflight, self.origin)
+            if before.blocked:
+                return before
+            warning = before.warning or warning
+        return replace(self._answered(hop.actual), warning=warning)
+
+    def _answered(self, actual: Seen) -> Verdict:
+        found = cors_check(self.request, actual, self.origin)
+        if not found.blocked:
+            led_astray = _redirects(actual) and not self._target(actual)
+            return Verdict("redirect-target") if led_astray else found
+        hidden = self.tainted and self.request.origin != "null"
+        if actual.status in REDIRECTS:
+            return Verdict("redirect-null-origin" if hidden else "redirect-without-cors",
+                           found.detail)  # fmt: skip
+        if found.code == "acao-missing" and actual.status >= 400:
+            return Verdict("error-without-cors", str(actual.status))
+        return Verdict("redirect-null-origin", found.detail) if hidden else found
+
+    def _target(self, actual: Seen) -> str:
+        """Where a redirect leads, "" where it does not, or where no script may follow."""
+        there = absolute(self.url, actual.headers["location"]) if _redirects(actual) else ""
+        parts = urlsplit(there)
+        return there if parts.scheme in _DEFAULT_PORTS and parts.username is None else ""
+
+    def onward(self, actual: Seen) -> "Leg | None":
+        """The request that a redirect makes of it; None where it ends here."""
+        there = self._target(actual)
+        if not there:
+            return None
+        here = origin_of(self.url)
+        leaves = origin_of(there) != here
+        method, headers = self.request.normal_method, dict(self.request.headers)
+        posted = actual.status in (301, 302) and method == "POST"
+        if posted or (actual.status == 303 and method not in ("GET", "HEAD")):
+            method = "GET"
+            headers = {n: value for n, value in headers.items() if n.lower() not in _OF_BODIES}
+        if leaves:
+            headers = {n: v for n, v in headers.items() if n.lower() != "authorization"}
+        return Leg(
+            replace(self.request, method=method, headers=headers),
+            there,
+            self.tainted or (leaves and here != self.request.origin),
+            self.crosses,
+        )
 
 
 def decide(request: Request, hops: Sequence[Hop]) -> Verdict:
     """The verdict on a request and, after redirects, on each further one that was seen."""
-    origin, warning = request.origin, ""
+    if is_forbidden_method(request.method):
+        return Verdict("method-forbidden", request.method)
+    leg, warning = Leg(request, hops[0].url), ""
     for number, hop in enumerate(hops):
-        if needs_preflight(request):
-            if hop.preflight is None:
-                return Verdict("preflight-missing")
-            before = preflight_check(request, hop.preflight, origin)
-            if before.blocked:
-                return Verdict("redirect-preflight", before.detail) if number else before
-            warning = warning or before.warning
-        found = _answer_check(request, hop, origin)
+        found = leg.verdict(hop)
         if found.blocked:
-            return found
-        if hop.actual.status in _REDIRECTS:
-            here = _origin_of(hop.url)
-            there = _origin_of(urljoin(hop.url, hop.actual.headers.get("location", "")))
-            if there != here and here != request.origin:
-                origin = "null"
+            before = found.code.startswith(("preflight", "method", "header", "malformed"))
+            return Verdict("redirect-preflight", found.detail) if number and before else found
+        warning = warning or found.warning
+        onward = leg.onward(hop.actual)
+        if onward is None:
+            break
+        leg = onward
     return Verdict(warning=warning)

@@ -1,8 +1,10 @@
 """From observed exchanges to what is wrong with them, in the words of the decision's codes."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
+import msgspec
+
+from backend_doctor.backends.cors.exchanges import Exchange, Response, hops
 from backend_doctor.backends.cors.fetch import (
     Request,
     Verdict,
@@ -11,13 +13,12 @@ from backend_doctor.backends.cors.fetch import (
     needs_preflight,
     preflight_check,
 )
-from backend_doctor.backends.cors.preflights import Exchange, Response, hops
+from backend_doctor.backends.cors.stacks import NAMES
 
 _AUTH = (401, 403, 407)
 
 
-@dataclass(frozen=True)
-class Blockade:
+class Blockade(msgspec.Struct, frozen=True):
     """One exchange that the browser denies. ``code`` says why, ``answer`` the one that did it.
 
     ``errors`` are known errors named by the failing answers; ``share`` of the answers failed.
@@ -37,7 +38,8 @@ class Blockade:
         origin = self.answer.allow_origin
         said = f"Access-Control-Allow-Origin: {origin}" if origin is not None else "no CORS origin"
         detail = f" ({self.detail})" if self.detail else ""
-        return f"{self.exchange.text}: {self.code}{detail}; status {self.status}, {said}"
+        author = f", written by {NAMES[self.answer.author]}" if self.answer.author else ""
+        return f"{self.exchange.text}: {self.code}{detail}; status {self.status}{author}, {said}"
 
 
 def _preflight_code(request: Request, answer: Response) -> tuple[str, str]:
@@ -146,26 +148,30 @@ def _precedes(answer: Response) -> bool:
     return all(name in names for name in both) and names.index(both[0]) < names.index(both[1])
 
 
-def by_wildcard(exchange: Exchange) -> bool:
-    """Whether `*` is what lets an origin in: it is sent as such, or Starlette puts the origin in
+def by_wildcard(declared: Sequence[Exchange], strangers: Sequence[Exchange]) -> bool:
+    """Whether `*` is what lets strangers in: it is sent as such, or Starlette puts the origin in
     its place, which leaves the origin before the credentials in an answer, where a list or a
     pattern puts it behind them, as every preflight of Starlette's does."""
-    answers = [step.actual for steps in exchange.answers for step in steps]
-    if any(
-        (one.allow_origin or "").strip() == "*"
-        and one.headers.get("access-control-allow-credentials", "").strip() == "true"
-        for one in answers
-    ):
+    answers = [answer for one in strangers for answer in one.responses]
+    if any(echoes_credentials(answer, "*") for answer in answers):
         return True
-    first = exchange.preflight
-    behind = first is not None and echoes_credentials(first, exchange.origin)
-    return behind and first is not None and not _precedes(first) and any(map(_precedes, answers))
+    behind = any(
+        echoes_credentials(one.preflight, one.origin) and not _precedes(one.preflight)
+        for one in declared
+        if one.preflight is not None
+    )
+    return behind and any(map(_precedes, answers))
 
 
 def echoes_credentials(answer: Response, origin: str) -> bool:
     """Whether an answer names the origin and allows credentials."""
     allowed = answer.headers.get("access-control-allow-credentials", "").strip() == "true"
     return (answer.allow_origin or "").strip() == origin and allowed
+
+
+def is_admitted(exchange: Exchange) -> bool:
+    """Whether an answer lets the origin in, by its name or as any other."""
+    return echoed(exchange)[0] or open_to_all(exchange)
 
 
 def open_to_all(exchange: Exchange) -> bool:

@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 
 import msgspec
 
+from backend_doctor.backends.http.clock import clock_ahead
 from backend_doctor.backends.http.connection import HttpConnection, Reply
 from backend_doctor.backends.http.errors import (
     POSTGRES_POOL_ERRORS,
@@ -16,9 +17,11 @@ from backend_doctor.backends.http.errors import (
 from backend_doctor.facts import Fact, Instance
 
 SAMPLES = 6
+# of a redirect; where it leads to is asked besides
+_REDIRECTS = 3
 _PAUSE = 0.1
 # the last request starts within it; a stuck application costs one request's limit more
-_BUDGET = 4.0
+_BUDGET = 2.5
 _TOO_MANY_REQUESTS = 429
 
 
@@ -27,6 +30,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
     ``error`` is the canonical name of a known error in the body, ``pool`` the (size, overflow)
     that it tells of, and ``pool_wait`` its timeout in seconds; the body itself is not kept.
+    ``clock`` is the least and the most by which the server's clock is ahead of ours, in seconds.
     """
 
     path: str
@@ -37,6 +41,12 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     pool: tuple[int, int] | None = None
     pool_wait: float | None = None
     problem: str = ""
+    clock: tuple[float, float] | None = None
+
+    @property
+    def redirected(self) -> bool:
+        """Whether it leads elsewhere."""
+        return 300 < self.status < 400 and self.status != 304
 
     @property
     def failed(self) -> bool:
@@ -46,7 +56,12 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def starved(self) -> bool:
         """Whether it got no connection to PostgreSQL, by its own words or by coming to no end."""
-        return self.error in POSTGRES_POOL_ERRORS or self.problem.startswith("no answer within")
+        return self.error in POSTGRES_POOL_ERRORS or self.unanswered
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether it came to no end for as long as we wait."""
+        return self.problem.startswith("no answer within")
 
     @property
     def result(self) -> str:
@@ -66,13 +81,14 @@ def sample_of(path: str, reply: Reply) -> Sample:
         pool=pool_of(reply.body) if failed else None,
         pool_wait=pool_wait_of(reply.body) if failed else None,
         problem=reply.problem,
+        clock=clock_ahead(reply.headers, reply.seconds, time.time()),
     )
 
 
 class HealthAnswers(Fact, frozen=True):
     """Several GETs of the health path at ``url``; ``declared`` whether it is configured."""
 
-    seconds_limit: ClassVar[float] = 9.0
+    seconds_limit: ClassVar[float] = 7.5
 
     url: str
     path: str
@@ -81,7 +97,7 @@ class HealthAnswers(Fact, frozen=True):
 
     @classmethod
     async def collect(cls, http: HttpConnection, instance: Instance) -> Self:
-        """Up to six GETs, one at a time; it stops when told that they are too many."""
+        """Up to six GETs, three of a redirect, one at a time; it stops when told to (429)."""
         declared = instance.settings.get("health")
         path = str(declared or "/")
         began, samples = time.monotonic(), list[Sample]()
@@ -89,7 +105,8 @@ class HealthAnswers(Fact, frozen=True):
             if samples:
                 await asyncio.sleep(_PAUSE)
             samples.append(sample_of(path, await http.ask("GET", path)))
-            if samples[-1].status == _TOO_MANY_REQUESTS:
+            redirects = sum(sample.redirected for sample in samples)
+            if samples[-1].status == _TOO_MANY_REQUESTS or redirects == _REDIRECTS:
                 break
         return cls(
             url=http.url_of(path), path=path, declared=bool(declared), samples=tuple(samples)

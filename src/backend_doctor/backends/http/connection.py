@@ -7,12 +7,12 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
 
+from backend_doctor.backends.http.secured import Secured, secured_by
 from backend_doctor.backends.login import log_in
 from backend_doctor.endpoint import Endpoint, Tls
 from backend_doctor.facts import Login, Problem
@@ -24,14 +24,14 @@ USER_AGENT = "backend-doctor"
 METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 BODY_CAP = 64 * 1024
 REQUEST_SECONDS = 4.0
+_ASIDE = "backend_doctor_headers"
 
 
 class _TlsFileError(Exception):
     """A file that TLS was configured with cannot be read."""
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """One answer. ``status`` 0 when none came; ``problem`` then says why.
 
     ``headers`` are (lower-case name, value), repeated ones joined by ", " as a browser does;
@@ -56,7 +56,7 @@ class HttpConnection:
         self.url = urlsplit(url)._replace(query="", fragment="").geturl().rstrip("/")
         self._sockets: list[socket.socket] = []
         self.statements = 0
-        self.certificate: bytes | None = None
+        self.secured: Secured | None = None
 
     def url_of(self, target: str) -> str:
         """A path beneath the configured URL, or an absolute URL as it is."""
@@ -64,9 +64,17 @@ class HttpConnection:
             return target
         return f"{self.url}/{target.lstrip('/')}"
 
-    def is_own(self, url: str) -> bool:
-        """Whether a URL has the configured scheme, host and port."""
-        return _origin(url) == _origin(self.url)
+    def is_near(self, url: str) -> bool:
+        """Whether a URL has the configured host, by whatever scheme and port."""
+        return urlsplit(url).hostname == urlsplit(self.url).hostname
+
+    @property
+    def peer(self) -> str:
+        """The address that answers, or "" where it is not known."""
+        for one in self._sockets:
+            with contextlib.suppress(OSError):
+                return str(one.getpeername()[0])
+        return ""
 
     async def ask(
         self,
@@ -114,12 +122,13 @@ class HttpConnection:
         async with self._client.stream(
             method, self.url_of(target), headers=list(headers), extensions=extensions
         ) as response:
-            self._note_certificate(response)
+            self._note_channel(response)
             body = await _start(response)
+            headers = {name.lower(): response.headers[name] for name in response.headers}
             return Reply(
                 status=response.status_code,
                 seconds=round(time.monotonic() - began, 4),
-                headers={name.lower(): response.headers[name] for name in response.headers},
+                headers=headers | response.extensions.get(_ASIDE, {}),
                 body=body.decode("utf-8", "replace"),
             )
 
@@ -127,11 +136,12 @@ class HttpConnection:
         if event == "connection.connect_tcp.complete":
             self._sockets = [info["return_value"].get_extra_info("socket")]
 
-    def _note_certificate(self, response: "httpx.Response") -> None:
+    def _note_channel(self, response: "httpx.Response") -> None:
         stream = response.extensions.get("network_stream")
-        secured = stream.get_extra_info("ssl_object") if stream is not None else None
-        if secured is not None:
-            self.certificate = secured.getpeercert(binary_form=True)
+        channel = stream.get_extra_info("ssl_object") if stream is not None else None
+        # a redirect from http leads to a channel that is not verified
+        if channel is not None and self.secured is None and self.url.startswith("https://"):
+            self.secured = secured_by(channel)
 
     def is_closed(self) -> bool:
         """Whether we have ended it; a server may close between requests at will."""
@@ -148,11 +158,6 @@ class HttpConnection:
                 one.shutdown(socket.SHUT_RDWR)
 
 
-def _origin(url: str) -> tuple[str, str | None, int]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
-
-
 async def _start(response: "httpx.Response") -> bytes:
     found = b""
     async for chunk in response.aiter_raw():
@@ -160,6 +165,12 @@ async def _start(response: "httpx.Response") -> bytes:
         if len(found) >= BODY_CAP:
             break
     return found[:BODY_CAP]
+
+
+async def _set_aside(response: "httpx.Response") -> None:
+    """httpx reads Location although it follows nothing, and raises for what is no URL."""
+    if "location" in response.headers:
+        response.extensions[_ASIDE] = {"location": response.headers.pop("location")}
 
 
 def _is_transport_error(error: Exception) -> bool:
@@ -195,16 +206,23 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
 def _client(endpoint: Endpoint) -> "httpx.AsyncClient":
     import httpx
 
-    # reading the system's certificates takes longer than a plain request; no hop leaves the origin
+    # reading the system's certificates takes longer than a plain request; what a redirect leads
+    # to is the same host, and nothing private is sent
     secure = endpoint.url.startswith("https://")
     return httpx.AsyncClient(
         headers={"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"},
         verify=tls_context(endpoint.tls) if secure else False,
         timeout=None,  # noqa: S113 - every request stands under a limit of ours
         follow_redirects=False,
+        event_hooks={"response": [_set_aside]},
         trust_env=False,
         limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
     )
+
+
+def unopened(url: str) -> HttpConnection:
+    """A connection that is opened by its first request; for other kinds that ask over HTTP."""
+    return HttpConnection(_client(Endpoint(kind="http", hosts=(), url=url)), url)
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -3,7 +3,8 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from backend_doctor.backends.postgres.sessions import Session, Sessions
 from backend_doctor.facts import Looks
@@ -31,8 +32,7 @@ def families(look: Sessions) -> list[list[Session]]:
     return list(_grouped(look).values())
 
 
-@dataclass(frozen=True)
-class Crowd:
+class Crowd(msgspec.Struct, frozen=True):
     """One application's sessions in both looks.
 
     ``stuck`` did not move from look to look, ``busy`` is the share of sightings that were at

@@ -2,7 +2,8 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from backend_doctor.backends.http.answers import Sample
 from backend_doctor.backends.http.errors import POOL_TIMEOUTS
@@ -16,7 +17,7 @@ TOGETHER = 0.3
 _LATE = 1.0
 # seconds of idling that no pool has whose connections others wait for
 _STANDS = 0.2
-# of the sessions; a pool's other process may be between two waits
+# of the sessions; a pool's other process, or its first connection, may be between two waits
 _NEARLY_ALL = 0.8
 # SQLAlchemy's default pool_timeout
 LONGEST_WAIT = 30.0
@@ -36,8 +37,7 @@ def began_together(sessions: Sequence[Session], within: float = TOGETHER) -> boo
     return max(starts) - min(starts) <= within * 1e6
 
 
-@dataclass(frozen=True)
-class Standstill:
+class Standstill(msgspec.Struct, frozen=True):
     """One application's sessions in a look in which all of them stand.
 
     ``others`` are its sessions in the other look, ``replaced`` whether none stood on from look
@@ -97,7 +97,8 @@ def _standing(group: Sequence[Session], size: int, longest: float) -> list[Sessi
             waves[-1].append(session)
         else:
             waves.append([session])
-    found = [s for wave in waves if len(wave) >= size for s in wave]
+    least = _NEARLY_ALL * size if len(group) >= size else size
+    found = [s for wave in waves if len(wave) >= least for s in wave]
     waits = any(s.wait_type == "Lock" for s in group)
     stands = max((s.state_age or 0.0 for s in found), default=0.0) >= _STANDS
     return found if stands and not waits and len(found) >= _NEARLY_ALL * len(group) else []

@@ -7,6 +7,10 @@ _NEAR_YEARS = 10
 _UNITS = ((1e3, "milliseconds"), (1e6, "microseconds"), (1e9, "nanoseconds"))
 _SPANS = ((YEAR, "years"), (86_400.0, "days"), (3_600.0, "h"), (60.0, "min"))
 DEFAULT_LEEWAY = 60
+DEFAULT_GRACE = 60
+"""Seconds for which a refresh token may be used again; seen are 20, 30 and 60."""
+LONGEST_GRACE = 120
+"""The most that may be declared: a run has to wait for longer than that."""
 
 
 def unit_of(moment: float, now: float) -> str:
