@@ -13,9 +13,10 @@ SELECT n_dead_tup AS dead, n_dead_tup::float8 / greatest(1, n_dead_tup + n_live_
   FROM pg_stat_user_tables WHERE relname = $1
 """
 _HOLDERS = """
-SELECT pid FROM pg_stat_activity
+SELECT pid, NULL AS gid FROM pg_stat_activity
  WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
    AND state = 'idle in transaction' AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL)
+UNION ALL SELECT NULL, gid FROM pg_prepared_xacts
 """
 
 
@@ -41,6 +42,8 @@ async def update(place: PostgresPlace, share: float, times: int) -> None:
             f"UPDATE {names.table} SET {names.column} = {names.column} + 1"
             f" WHERE id <= {round((ROWS + MORE_ROWS) * share)}"
         )
+    # else an idle session's last counts come seconds later, and after a VACUUM's
+    await owner.execute("SELECT pg_stat_force_next_flush()")
 
 
 async def dead_rows(place: PostgresPlace) -> Facts:
@@ -52,27 +55,29 @@ async def dead_rows(place: PostgresPlace) -> Facts:
     return {
         "dead_rows": [row["dead"]],
         "dead_share": [row["share"]],
-        "horizon_pids": [holder["pid"] for holder in holders],
+        "horizon_pids": [holder["pid"] for holder in holders if holder["pid"]],
+        "horizon_holders": [holder["pid"] or holder["gid"] for holder in holders],
         "bloated_tables": [f"public.{place.names.table}"],
     }
 
 
 class BloatVacuumBlockedByXmin(PostgresFault):
-    """80 % dead rows behind a forgotten report, or a job that has written; the twin has 15 %,
-    for which vacuum does not come yet, and a report that begins anew all the time."""
+    """80 % dead rows behind a forgotten report, or a job that has written, or a transaction that
+    nobody owns since it was prepared; the twin has 15 %, for which vacuum does not come yet, and
+    one of these that begins anew all the time."""
 
     truth = "S07"
 
     def settings(self, version: int, twin: bool) -> Mapping[str, int | str]:
-        return {"autovacuum_naptime": "1s"}
+        return {"autovacuum_naptime": "1s", "max_prepared_transactions": 2}
 
     async def inject(self, place: PostgresPlace) -> None:
         await fill(place)
         job = await place.connect(place.names.jobs[0])
-        if place.seed // 2 % 2:
-            await job.execute(
-                f"BEGIN; UPDATE {place.names.quiet_table} SET label = 'y' WHERE id = 1"
-            )
+        if place.variant:
+            await job.execute(_prepare(place))
+        elif place.random.random() < 0.5:
+            await job.execute(f"BEGIN; {_write(place)}")
         else:
             await job.execute(
                 "BEGIN ISOLATION LEVEL REPEATABLE READ;"
@@ -83,7 +88,7 @@ class BloatVacuumBlockedByXmin(PostgresFault):
     async def inject_twin(self, place: PostgresPlace) -> None:
         await fill(place)
         await update(place, 0.176, 1)
-        place.run(_report(place))
+        place.run(_commit(place) if place.variant else _report(place))
 
     async def look(self, place: PostgresPlace, twin: bool) -> Facts:
         return await dead_rows(place)
@@ -95,9 +100,26 @@ class BloatVacuumBlockedByXmin(PostgresFault):
         return unless(
             {
                 "80 % are dead": min(share) > 0.75,
-                "one holds the horizon": len(set(facts["horizon_pids"])) == 1,
+                "one holds the horizon": len(set(facts["horizon_holders"])) == 1,
             }
         )
+
+
+def _write(place: PostgresPlace) -> str:
+    return f"UPDATE {place.names.quiet_table} SET label = 'y' WHERE id = 1"
+
+
+def _prepare(place: PostgresPlace) -> str:
+    return f"BEGIN; {_write(place)}; PREPARE TRANSACTION '{place.names.jobs[1]}-1'"
+
+
+async def _commit(place: PostgresPlace) -> None:
+    job = await place.connect(place.names.jobs[0])
+    while True:
+        await job.execute(_prepare(place))
+        await asyncio.sleep(place.random.uniform(0.2, 0.4))
+        await job.execute(f"COMMIT PREPARED '{place.names.jobs[1]}-1'")
+        await asyncio.sleep(0.1)
 
 
 async def _report(place: PostgresPlace) -> None:

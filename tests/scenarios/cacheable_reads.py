@@ -1,4 +1,4 @@
-"""Every request reads the same small table, which nobody writes."""
+"""Every request reads the same small table, or two of them, which nobody writes."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ READERS = 4
 
 
 class CacheableReads(PostgresFault):
-    """Advice and no alarm; in the twin the table is written all the time: not even advice."""
+    """Advice and no alarm; in the twin a table is written all the time: not even advice."""
 
     truth = "S17"
 
@@ -38,12 +38,12 @@ class CacheableReads(PostgresFault):
             _statement(place),
         )
         writes = await admin.fetchval(
-            "SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = $1", _table(place)
+            "SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = $1", _tables(place)[-1]
         )
         return {
             # whatever is named in the twin is wrong
             "cacheable_query_ids": ["none"] if twin else [row["id"] for row in rows],
-            "cacheable_tables": ["none"] if twin else [_table(place)],
+            "cacheable_tables": ["none"] if twin else [", ".join(_tables(place))],
             "reads": [row["calls"] for row in rows],
             "writes": [writes],
         }
@@ -62,9 +62,14 @@ def _table(place: PostgresPlace) -> str:
     return f"{place.names.table}_settings"
 
 
+def _tables(place: PostgresPlace) -> list[str]:
+    """Those that are read; in the twin the last of them is written."""
+    return [_table(place), *([f"{_table(place)}_default"] if place.variant else [])]
+
+
 def _statement(place: PostgresPlace) -> str:
     by_key = " WHERE id = $1" if place.seed % 2 else ""
-    return f"SELECT id, value FROM {_table(place)}{by_key}"
+    return f"SELECT id, value FROM {' NATURAL JOIN '.join(_tables(place))}{by_key}"
 
 
 async def _furnish(place: PostgresPlace) -> None:
@@ -72,11 +77,12 @@ async def _furnish(place: PostgresPlace) -> None:
     owner = await asyncpg.connect(place.url())
     try:
         await admin.execute("CREATE EXTENSION pg_stat_statements")
-        await owner.execute(
-            f"CREATE TABLE {_table(place)} AS SELECT id, 'on' AS value"
-            " FROM generate_series(1, 20) AS id"
-        )
-        await owner.execute(f"ALTER TABLE {_table(place)} ADD PRIMARY KEY (id)")
+        for table in _tables(place):
+            await owner.execute(
+                f"CREATE TABLE {table} AS SELECT id, 'on' AS value"
+                " FROM generate_series(1, 20) AS id"
+            )
+            await owner.execute(f"ALTER TABLE {table} ADD PRIMARY KEY (id)")
     finally:
         await admin.close()
         await owner.close()
@@ -93,7 +99,7 @@ async def _read(place: PostgresPlace) -> None:
 async def _write(place: PostgresPlace) -> None:
     connection = await place.connect(place.names.other)
     while True:
-        await connection.execute(f"UPDATE {_table(place)} SET value = 'off' WHERE id = $1", 3)
+        await connection.execute(f"UPDATE {_tables(place)[-1]} SET value = 'off' WHERE id = $1", 3)
         await asyncio.sleep(0.05)
 
 

@@ -10,12 +10,17 @@ from tests.scenarios.leak_idle_in_transaction import LeakIdleInTransaction
 
 
 class LeakAndBlockedVacuum(LeakIdleInTransaction):
-    """5 leaked connections and 80 % dead rows; the twin's 5 cycle, and 15 % are dead."""
+    """5 leaked connections, which have read or locked a row, and 80 % dead rows; the twin's 5
+    cycle, and 15 % are dead."""
 
     truth = "X06"
 
     def settings(self, version: int, twin: bool) -> Mapping[str, int | str]:
         return {"autovacuum_naptime": "1s"}
+
+    def _statement(self, place: PostgresPlace) -> str:
+        locking = f"SELECT label FROM {place.names.table} WHERE id = $1 FOR KEY SHARE"
+        return locking if place.variant else super()._statement(place)
 
     async def inject(self, place: PostgresPlace) -> None:
         await fill(place)

@@ -9,7 +9,7 @@ from typing import Any
 from tests.scenarios.frame.fault import Placement, Scenario, unless
 from tests.scenarios.frame.oracle import Facts
 from tests.scenarios.frame.place import PostgresPlace
-from tests.scenarios.lock_ddl_queue import LockDdlQueue, alter, read_slowly
+from tests.scenarios.lock_ddl_queue import LockDdlQueue, jam, request
 
 PATH = "/orders"
 POOL = 4
@@ -18,7 +18,7 @@ WORKERS = 3
 
 
 class LockBehindHttp(LockDdlQueue):
-    """Requests read the table; the twin alters another one. They fail when the pool is empty."""
+    """Requests use the table; the twin alters another one. They fail when the pool is empty."""
 
     truth = "X08"
 
@@ -36,7 +36,7 @@ class LockBehindHttp(LockDdlQueue):
             "application": names.application,
             "size": POOL,
             "timeout": 0.3,
-            "statement": f"SELECT count(*) FROM {names.table} WHERE id < 50",
+            "statement": request(place),
             "workers": POOL + 2,
             "pause": 0.1,
         }
@@ -48,20 +48,20 @@ class LockBehindHttp(LockDdlQueue):
         await self._serve(place, place.names.quiet_table)
 
     async def _serve(self, place: PostgresPlace, altered: str) -> None:
-        names = place.names
         task = {"path": PATH, "database": self.database(place), "tells": place.seed % 2 == 0}
         await place.start("webapp.py", task)
-        report = await place.connect(names.jobs[0])
-        place.run(read_slowly(report, names.table))
-        await asyncio.sleep(place.random.uniform(0.5, 1.0))
-        migration = await place.connect(names.jobs[1])
-        place.run(alter(migration, altered))
+        await jam(place, altered)
 
     async def look(self, place: PostgresPlace, twin: bool) -> Facts:
-        facts: Facts = {"answer_status": [], "response_seconds": []}
+        facts: Facts = {"answer_status": [], "response_seconds": [], "waiting_for_locks": []}
         for _ in range(2):
             began = time.monotonic()
-            answer = await place.application.ask("GET", PATH)
+            asking = asyncio.create_task(place.application.ask("GET", PATH))
+            await asyncio.sleep(0.1)
+            # a request may wait too, as those of the doctor's do
+            rows = await place.oracle.sessions()
+            facts["waiting_for_locks"].append(sum(row["waits"] == "Lock" for row in rows))
+            answer = await asking
             facts["answer_status"].append(answer.status_code)
             facts["response_seconds"].append(time.monotonic() - began)
         return facts

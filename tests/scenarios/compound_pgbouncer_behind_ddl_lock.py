@@ -1,19 +1,17 @@
-"""A schema change blocks the readers behind PgBouncer, so its pool fills and clients wait."""
-
-import asyncio
+"""A schema change blocks the requests behind PgBouncer, so its pool fills and clients wait."""
 
 from tests.scenarios.frame.fault import Placement, Scenario, unless
 from tests.scenarios.frame.oracle import Facts
 from tests.scenarios.frame.place import PostgresPlace
 from tests.scenarios.frame.pooled import PooledFault
 from tests.scenarios.frame.pooler import clients
-from tests.scenarios.lock_ddl_queue import alter, read_slowly
+from tests.scenarios.lock_ddl_queue import jam, request
 
 CLIENTS = 12
 
 
 class DdlLockBehindPooler(PooledFault):
-    """12 clients read over 4 connections, all of which wait behind an ALTER TABLE."""
+    """12 clients ask over 4 connections, all of which wait behind an ALTER TABLE."""
 
     kind = "postgres"
     truth = "X07"
@@ -21,14 +19,8 @@ class DdlLockBehindPooler(PooledFault):
 
     async def use(self, place: PostgresPlace, *, twin: bool) -> None:
         names = place.names
-        report = await place.connect(names.jobs[0])
-        place.run(read_slowly(report, names.table))
-        await asyncio.sleep(0.7)
-        migration = await place.connect(names.jobs[1])
-        place.run(alter(migration, names.quiet_table if twin else names.table))
-        await asyncio.sleep(0.5)
-        statement = f"SELECT label FROM {names.table} WHERE id = {place.random.randint(1, 50)}"
-        clients(place, self.pooler(place), self.size if twin else CLIENTS, statement, 0.05)
+        await jam(place, names.quiet_table if twin else names.table)
+        clients(place, self.pooler(place), self.size if twin else CLIENTS, request(place), 0.05)
 
     def missing(self, place: PostgresPlace, facts: Facts, twin: bool) -> list[str]:
         if twin:

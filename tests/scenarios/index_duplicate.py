@@ -7,20 +7,21 @@ from tests.scenarios.frame.place import PostgresPlace
 
 
 class IndexDuplicate(PostgresFault):
-    """Two equal indexes; the twin's two differ in order, in predicate or in the second column."""
+    """Two equal indexes, or one beside a unique constraint's; the twin's two differ in order, in
+    predicate or in the second column."""
 
     truth = "S22"
 
     async def inject(self, place: PostgresPlace) -> None:
         column = place.names.column
-        await _furnish(place, f"({column})", f"USING btree ({column} ASC)")
+        await _furnish(place, f"USING btree ({column} ASC)")
 
     async def inject_twin(self, place: PostgresPlace) -> None:
         column = place.names.column
         other = place.random.choice(
             (f"({column} DESC)", f"({column}, id)", f"({column}) WHERE id > 9")
         )
-        await _furnish(place, f"({column})", other)
+        await _furnish(place, other)
 
     async def look(self, place: PostgresPlace, twin: bool) -> Facts:
         admin = await asyncpg.connect(place.server.admin_url(place.names.database))
@@ -50,16 +51,21 @@ def _indexes(place: PostgresPlace) -> list[str]:
     return [f"{place.names.quiet_table}_by_{place.names.column}", f"ix_{_table(place)}"]
 
 
-async def _furnish(place: PostgresPlace, first: str, second: str) -> None:
+async def _furnish(place: PostgresPlace, on: str) -> None:
     table, rows = _table(place), place.random.randint(80_000, 120_000)
+    column, (first, second) = place.names.column, _indexes(place)
     owner = await asyncpg.connect(place.url())
     try:
         await owner.execute(
-            f"CREATE TABLE {table} AS SELECT id, id AS {place.names.column}"
+            f"CREATE TABLE {table} AS SELECT id, id AS {column}"
             f" FROM generate_series(1, {rows}) AS id"
         )
-        for name, rest in zip(_indexes(place), (first, second), strict=True):
-            await owner.execute(f"CREATE INDEX {name} ON {table} {rest}")
+        await owner.execute(
+            f"ALTER TABLE {table} ADD CONSTRAINT {first} UNIQUE ({column})"
+            if place.variant
+            else f"CREATE INDEX {first} ON {table} ({column})"
+        )
+        await owner.execute(f"CREATE INDEX {second} ON {table} {on}")
         await owner.execute(f"ANALYZE {table}")
     finally:
         await owner.close()

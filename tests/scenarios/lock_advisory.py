@@ -11,8 +11,8 @@ WORKERS = 4
 
 
 class LockAdvisory(PostgresFault):
-    """A connection went back to its pool with the lock on it (even seed), or its transaction
-    stays open (odd). In the twin workers take turns, and standbys wait for their leader."""
+    """A connection went back to its pool with the lock on it, or its transaction stays open
+    (variant 1). In the twin workers take turns, and standbys wait for their leader."""
 
     truth = "P17"
 
@@ -58,7 +58,7 @@ class LockAdvisory(PostgresFault):
 
 
 def _by_session(place: PostgresPlace) -> bool:
-    return place.seed % 2 == 0
+    return place.variant == 0
 
 
 def _numbers(place: PostgresPlace) -> str:

@@ -1,12 +1,11 @@
-"""A schema change waits for a long SELECT, and every reader waits for the schema change."""
+"""A schema change waits for a long statement, and all requests wait for the schema change."""
 
 import asyncio
 from collections.abc import Mapping
 
-from tests.scenarios.frame.apps import browse
 from tests.scenarios.frame.fault import Placement, PostgresFault, Scenario, unless
 from tests.scenarios.frame.oracle import Facts
-from tests.scenarios.frame.place import PostgresPlace, Session
+from tests.scenarios.frame.place import ROWS, PostgresPlace, Session
 
 
 def _readers(place: PostgresPlace) -> int:
@@ -14,7 +13,10 @@ def _readers(place: PostgresPlace) -> int:
 
 
 class LockDdlQueue(PostgresFault):
-    """Long SELECT, ALTER TABLE behind it, readers behind that; the twin alters an idle table."""
+    """Long SELECT, ALTER TABLE behind it, readers behind that; the twin alters an idle table.
+
+    In variant 1 all write: readers would pass the ALTER TABLE.
+    """
 
     truth = "P05"
 
@@ -28,15 +30,10 @@ class LockDdlQueue(PostgresFault):
         await self._start(place, place.names.quiet_table)
 
     async def _start(self, place: PostgresPlace, altered: str) -> None:
-        names = place.names
-        report = await place.connect(names.jobs[0])
-        place.run(read_slowly(report, names.table))
-        await asyncio.sleep(place.random.uniform(0.5, 1.0))
-        migration = await place.connect(names.jobs[1])
-        place.run(alter(migration, altered))
-        await asyncio.sleep(place.random.uniform(0.3, 0.8))
+        await jam(place, altered)
         for _ in range(_readers(place)):
-            place.run(browse(place, names.application, names.table, 0.05))
+            connection = await place.connect(place.names.application)
+            place.run(_repeat(connection, request(place), 0.05))
 
     def missing(self, place: PostgresPlace, facts: Facts, twin: bool) -> list[str]:
         if twin:
@@ -51,18 +48,32 @@ class LockDdlQueue(PostgresFault):
         )
 
 
-async def read_slowly(connection: Session, table: str) -> None:
-    """One SELECT that takes minutes."""
-    await connection.execute(f"SELECT id, label, pg_sleep(0.05) FROM {table}", timeout=600)
+async def jam(place: PostgresPlace, altered: str) -> None:
+    """A statement that takes minutes, and a schema change after it, which is made repeatedly."""
+    table, column = place.names.table, place.names.column
+    slow = f"SELECT id, label, pg_sleep(0.05) FROM {table}"
+    change = f"ALTER TABLE {altered} ADD COLUMN IF NOT EXISTS note text"
+    if place.variant == 1:
+        slow = f"UPDATE {table} SET {column} = 0 WHERE pg_sleep(0.05) IS NOT NULL"
+        change = f"ALTER TABLE {altered} DISABLE TRIGGER USER"
+    report, migration = [await place.connect(job) for job in place.names.jobs]
+    place.run(_repeat(report, slow, 0.0))
+    await asyncio.sleep(place.random.uniform(0.5, 1.0))
+    place.run(_repeat(migration, change, 0.8))
+    await asyncio.sleep(place.random.uniform(0.3, 0.8))
 
 
-async def alter(connection: Session, table: str) -> None:
-    """Adds one column after the other."""
-    number = 0
+def request(place: PostgresPlace) -> str:
+    """What a request does with the table: it reads a row, or writes none (variant 1)."""
+    if place.variant == 1:
+        return f"DELETE FROM {place.names.table} WHERE id > {place.random.randint(ROWS, 2 * ROWS)}"
+    return f"SELECT count(*) FROM {place.names.table} WHERE id < {place.random.randint(20, 90)}"
+
+
+async def _repeat(connection: Session, statement: str, pause: float) -> None:
     while True:
-        number += 1
-        await connection.execute(f"ALTER TABLE {table} ADD COLUMN note_{number} text", timeout=600)
-        await asyncio.sleep(0.8)
+        await connection.execute(statement, timeout=600)
+        await asyncio.sleep(pause)
 
 
 SCENARIO = Scenario("P05", (Placement(LockDdlQueue()),))

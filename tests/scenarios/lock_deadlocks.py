@@ -14,7 +14,7 @@ PAIRS = 2
 class LockDeadlocks(PostgresFault):
     """Two pairs of writers; in the twin both of a pair take the rows in one order.
 
-    With an odd seed they lock the rows first, with an even one they update them.
+    They update the rows, or lock them first (variant 1).
     """
 
     truth = "P18"
@@ -56,7 +56,7 @@ async def _change(place: PostgresPlace, rows: list[int]) -> None:
     """Changes both rows in one transaction, and tries again when it was ended."""
     names = place.names
     statement = f"UPDATE {names.table} SET {names.column} = {names.column} + 1 WHERE id = $1"
-    if place.seed % 2:
+    if place.variant == 1:
         statement = f"SELECT label FROM {names.table} WHERE id = $1 FOR UPDATE"
     connection = await place.connect(names.application)
     while True:

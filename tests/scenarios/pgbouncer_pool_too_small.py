@@ -1,5 +1,7 @@
 """Forty clients share two server connections for short statements; PostgreSQL has room."""
 
+from collections.abc import Mapping
+
 from tests.scenarios.frame.fault import Placement, Scenario, unless
 from tests.scenarios.frame.oracle import Facts
 from tests.scenarios.frame.place import PostgresPlace
@@ -11,9 +13,17 @@ SECONDS = 0.1
 
 
 class PoolTooSmall(PooledFault):
-    """40 clients want 2 connections for 0.1 s each; the twin's 2 keep both busy, none waits."""
+    """40 clients want 2 connections for 0.1 s each; the twin's 2 keep both busy, none waits.
+
+    The pool itself is so small, or max_db_connections bounds it (variant 1).
+    """
 
     truth = "P08"
+
+    def limits(self, place: PostgresPlace) -> Mapping[str, int]:
+        if place.variant == 1:
+            return {"default_pool_size": 20, "max_db_connections": self.size}
+        return {}
 
     async def use(self, place: PostgresPlace, *, twin: bool) -> None:
         table = place.names.table

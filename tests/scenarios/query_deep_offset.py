@@ -8,7 +8,8 @@ ROWS = 300_000
 
 
 class QueryDeepOffset(StatementFault):
-    """Page 12,500 of a list; the twin turns to the fifth."""
+    """Page 12,500 of a list; or a crawler that turns the pages of a feed, latest first, by
+    parameters. The twin turns to the fifth."""
 
     truth = "S05"
     marked = "SELECT id, label"
@@ -23,14 +24,19 @@ class QueryDeepOffset(StatementFault):
         table = large(place)
         await furnish(
             place,
-            f"CREATE TABLE {table} AS SELECT id, repeat('x', 60) AS label"
+            f"CREATE TABLE {table} AS SELECT id, repeat('x', 60) AS label, id / 7 AS day"
             f" FROM generate_series(1, {ROWS}) AS id",
             f"ALTER TABLE {table} ADD PRIMARY KEY (id)",
+            f"CREATE INDEX ON {table} (day, id)",
             f"VACUUM ANALYZE {table}",
         )
         sql = f"SELECT id, label FROM {table} ORDER BY id OFFSET {offset} LIMIT 20"
+        feed = f"SELECT id, label FROM {table} ORDER BY day DESC, id DESC LIMIT $1 OFFSET $2"
         for _ in range(self.sessions):
-            place.run(call(place, sql))
+            if place.variant:
+                place.run(call(place, feed, lambda: (20, offset + place.random.randint(0, 99))))
+            else:
+                place.run(call(place, sql))
 
 
 SCENARIO = Scenario("S05", (Placement(QueryDeepOffset()),))

@@ -1,7 +1,7 @@
 """A page reads a list, and then one row after the other for each of its rows."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 
 import asyncpg
@@ -11,12 +11,14 @@ from tests.scenarios.frame.oracle import Facts
 from tests.scenarios.frame.place import PostgresPlace, Session
 
 PAGES = 2
+RESOLVERS = 4
 VISITORS = 6
 
 
 class QueryNPlusOne(PostgresFault):
     """Each page makes 1 + N calls, by primary key (even seed) or, in a transaction, by a foreign
-    key (odd). The twin: a batch of 200 calls once, and keys looked up by many sessions."""
+    key (odd); over one connection, or over several at once, as the resolvers of a graph do. The
+    twin: a batch of 200 calls once, and keys looked up by many sessions."""
 
     truth = "S04"
 
@@ -24,7 +26,7 @@ class QueryNPlusOne(PostgresFault):
         return {"shared_preload_libraries": "pg_stat_statements"}
 
     def declares(self, place: PostgresPlace, twin: bool) -> Mapping[str, int]:
-        return {"pool_size": VISITORS + 2}
+        return {"pool_size": VISITORS + RESOLVERS}
 
     async def inject(self, place: PostgresPlace) -> None:
         await _furnish(place)
@@ -94,20 +96,22 @@ async def _furnish(place: PostgresPlace) -> None:
 
 
 async def _pages(place: PostgresPlace, rows: int, pause: float) -> None:
-    connection = await place.connect(place.names.application)
+    names, many = place.names, RESOLVERS if place.variant else 1
+    sessions = [await place.connect(names.application) for _ in range(many)]
+    statement = f"SELECT id, label FROM {names.table} ORDER BY id LIMIT {rows}"
     while True:
         async with AsyncExitStack() as stack:
             if place.seed % 2:
-                await stack.enter_async_context(connection.transaction())
-            await _page(place, connection, rows)
+                await stack.enter_async_context(sessions[0].transaction())
+            keys = [row["id"] for row in await sessions[0].fetch(statement)]
+            work = (_resolve(place, one, keys[number::many]) for number, one in enumerate(sessions))
+            await asyncio.gather(*work)
         await asyncio.sleep(pause)
 
 
-async def _page(place: PostgresPlace, connection: Session, rows: int) -> None:
-    names = place.names
-    listed = await connection.fetch(f"SELECT id, label FROM {names.table} ORDER BY id LIMIT {rows}")
-    for row in listed:
-        await connection.fetch(_statement(place), row["id"])
+async def _resolve(place: PostgresPlace, session: Session, keys: Iterable[int]) -> None:
+    for key in keys:
+        await session.fetch(_statement(place), key)
 
 
 SCENARIO = Scenario("S04", (Placement(QueryNPlusOne()),))

@@ -8,10 +8,11 @@ from tests.scenarios.frame.place import PostgresPlace, Session
 from tests.scenarios.frame.statements import StatementFault, call, furnish, large
 
 ROWS = 60_000
+DOCUMENTS, DOCUMENT_BYTES = 60, 400_000
 
 
 class QueryResultTooBig(StatementFault):
-    """60,000 wide rows, read with pauses; the twin reads a page at a time."""
+    """60,000 rows, or 60 whole documents, read with pauses; the twin reads a page at a time."""
 
     truth = "S14"
     sessions = 4
@@ -24,9 +25,10 @@ class QueryResultTooBig(StatementFault):
 
     async def inject_twin(self, place: PostgresPlace) -> None:
         table = await self._furnish(place)
-        sql = f"SELECT id, label FROM {table} WHERE id > $1 ORDER BY id LIMIT 1000"
+        rows, page = (DOCUMENTS, 2) if place.variant else (ROWS, 1000)
+        sql = f"SELECT id, label FROM {table} WHERE id > $1 ORDER BY id LIMIT {page}"
         for _ in range(self.sessions):
-            place.run(call(place, sql, lambda: (place.random.randint(1, ROWS),)))
+            place.run(call(place, sql, lambda: (place.random.randint(1, rows),)))
 
     async def look(self, place: PostgresPlace, twin: bool) -> Facts:
         facts = await super().look(place, twin)
@@ -34,10 +36,13 @@ class QueryResultTooBig(StatementFault):
 
     async def _furnish(self, place: PostgresPlace) -> str:
         table = large(place)
+        rows, width = (DOCUMENTS, DOCUMENT_BYTES) if place.variant else (ROWS, 200)
         await furnish(
             place,
-            f"CREATE TABLE {table} AS SELECT id, repeat('x', 200) AS label"
-            f" FROM generate_series(1, {ROWS}) AS id",
+            f"CREATE TABLE {table} (id int, label text)",
+            f"ALTER TABLE {table} ALTER label SET STORAGE EXTERNAL",
+            f"INSERT INTO {table} SELECT id, repeat('x', {width})"
+            f" FROM generate_series(1, {rows}) AS id",
             f"ALTER TABLE {table} ADD PRIMARY KEY (id)",
             f"VACUUM ANALYZE {table}",
         )

@@ -11,17 +11,27 @@ SIZE = 16_000_000
 
 
 class SlotRetainsWal(PostgresFault):
-    """100 MB of WAL behind a slot that may keep 16; the twin's slot may keep them all."""
+    """100 MB of WAL behind a slot that may keep 16, of a standby or of a program that decodes the
+    changes; the twin's slot may keep them all."""
 
     truth = "S16"
 
     def settings(self, version: int, twin: bool) -> Mapping[str, int | str]:
         limit = "1GB" if twin else "16MB"
-        return {"max_slot_wal_keep_size": limit, "max_wal_size": "64MB", "min_wal_size": "32MB"}
+        return {
+            "max_slot_wal_keep_size": limit,
+            "max_wal_size": "64MB",
+            "min_wal_size": "32MB",
+            "wal_level": "logical",
+        }
 
     async def inject(self, place: PostgresPlace) -> None:
         admin = await place.oracle.connection()
-        create = "SELECT pg_create_physical_replication_slot($1, true)"
+        create = (
+            "SELECT pg_create_logical_replication_slot($1, 'pgoutput')"
+            if place.variant
+            else "SELECT pg_create_physical_replication_slot($1, true)"
+        )
         await admin.execute("CHECKPOINT")
         await admin.fetch(create, _slot(place))
         for _ in range(MESSAGES):

@@ -1,6 +1,7 @@
 """Scenarios and their twins on real servers, with names and sizes of a new seed each time.
 
-SEED=n in the environment repeats a run. `make scenarios` plays those that are left out here.
+SEED=n in the environment repeats a run. `make scenarios` plays all of them; here those that need
+little time stand for the rest.
 """
 
 import asyncio
@@ -14,47 +15,8 @@ from tests.scenarios.summary import Row
 from tests.scenarios.truth import load_truth
 
 SEED = int(os.environ.get("SEED") or random.randint(1, 9999))
-LEFT_OUT = {
-    "C02",
-    "C03",
-    "C05",
-    "C06",
-    "C10",
-    "M01",
-    "P02",
-    "P03",
-    "P08",
-    "P09",
-    "P10",
-    "P11",
-    "P13",
-    "P14",
-    "P15",
-    "P16",
-    "P17",
-    "P18",
-    "S04",
-    "S07",
-    "S15",
-    "S16",
-    "S17",
-    "S20",
-    "S21",
-    "S22",
-    "T01",
-    "X05",
-    "X06",
-    "X07",
-    "X08",
-    "X09",
-    "S05",
-    "S06",
-    "S08",
-    "S09",
-    "S13",
-    "S14",
-}
-PARTS = parts(SEED, find_scenarios().keys() - LEFT_OUT)
+PLAYED = ("C01", "P01", "P04", "P05", "P07", "P12", "S01", "S10", "T08", "X01", "X02", "X03", "X04")
+PARTS = parts(SEED, PLAYED)
 Rows = Mapping[tuple[str, bool], Row]
 
 pytestmark = [pytest.mark.scenario, pytest.mark.timeout(480)]

@@ -24,7 +24,7 @@ class TokenClockSkew(TokenFault):
         there = int(now) + _skew(place, twin)
         return {"iat": there, "nbf": there, "exp": there + 900}
 
-    def policy(self, twin: bool) -> Mapping[str, Any]:
+    def policy(self, place: OwnPlace, twin: bool) -> Mapping[str, Any]:
         return {"leeway": LEEWAY}
 
     def missing(self, place: OwnPlace, facts: Facts, twin: bool) -> list[str]:

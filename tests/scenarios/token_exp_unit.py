@@ -22,7 +22,7 @@ class TokenExpUnit(TokenFault):
         lives = place.random.choice((900, 1800, 3600))
         return {"iat": int(now), "exp": int((now + lives) * 1000)}
 
-    def policy(self, twin: bool) -> Mapping[str, Any]:
+    def policy(self, place: OwnPlace, twin: bool) -> Mapping[str, Any]:
         return {"long_lived": True} if twin else {}
 
     def missing(self, place: OwnPlace, facts: Facts, twin: bool) -> list[str]:

@@ -59,7 +59,7 @@ async def _call_within(
 ) -> None:
     names = place.names
     statement = f"SELECT label FROM {names.table} WHERE id = $1"
-    if place.seed // 2 % 2:
+    if place.variant == 1:
         statement = f"UPDATE {names.table} SET {names.column} = {names.column} + 1 WHERE id = $1"
     while True:
         async with calling.acquire() as connection, connection.transaction():

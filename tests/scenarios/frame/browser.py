@@ -55,12 +55,15 @@ async def visit(
         "page_path": [here.path],
         "preflight_status": [preflight.status_code],
         "preflight_origin": [_allowed(preflight)],
+        "preflight_methods": [preflight.headers.get("access-control-allow-methods", "")],
         "preflight_headers": [preflight.headers.get("access-control-allow-headers", "").lower()],
         "preflight_location": [preflight.headers.get("location", "")],
         "answer_status": [answer.status_code],
         "answer_origin": [_allowed(answer)],
         "answer_location": [answer.headers.get("location", "")],
         "answer_credentials": [answer.headers.get("access-control-allow-credentials", "")],
+        "answer_vary": [answer.headers.get("vary", "")],
+        "answer_cache": [answer.headers.get("cache-control", "")],
         "stranger_origin": [_allowed(stranger)],
     }
 
@@ -116,4 +119,5 @@ class CorsFault(OwnFault):
     async def look(self, place: OwnPlace, twin: bool) -> Facts:
         here = self.here(place)
         client = self.client(place, here, twin)
-        return await visit(place, here, tuple(client.get("headers", ())))
+        (method, *_) = client.get("methods", ("GET",))
+        return await visit(place, here, tuple(client.get("headers", ())), method)

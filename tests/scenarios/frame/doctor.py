@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,13 +42,17 @@ def doctor_environment() -> dict[str, str]:
 
 
 async def examine(
-    services: Mapping[str, Mapping[str, Any]], folder: Path, sample_for: float = 0.0
+    services: Mapping[str, Mapping[str, Any]],
+    folder: Path,
+    sample_for: float = 0.0,
+    more: Sequence[str] = (),
 ) -> Said:
-    """Runs ``check --format json`` for these services. Raises DoctorError."""
+    """Runs ``check --format json`` with ``more`` options for these services. Raises DoctorError."""
     file = folder / "backend-doctor.yaml"
     file.touch(mode=0o600)
     file.write_text(yaml.safe_dump({"services": services}))
     options = ["--config", str(file), "--format", "json", "--window", f"{WINDOW:g}"]
+    options += more
     if sample_for:
         options += ["--for", f"{sample_for:g}s"]
     began = time.monotonic()

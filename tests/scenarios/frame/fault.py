@@ -17,13 +17,15 @@ class Fault(ABC, Generic[P]):
 
     ``kind`` is the backend that the cause must be found at, ``background`` counts the
     connections of another application's healthy load; ``sample_for`` is how many seconds
-    processes are sampled, 0 for as long as the window.
+    processes are sampled, 0 for as long as the window. ``options`` are further ones of the
+    doctor's command line.
     """
 
     kind: ClassVar[Kind]
     truth: ClassVar[str]
     background: ClassVar[int] = 2
     sample_for: ClassVar[float] = 0.0
+    options: ClassVar[tuple[str, ...]] = ()
 
     def settings(self, version: int, twin: bool) -> Mapping[str, int | str]:
         """The limits of the server."""
@@ -105,6 +107,11 @@ class Scenario:
     def sample_for(self) -> float:
         """Seconds for which processes are sampled, 0 for as long as the window."""
         return max(placement.fault.sample_for for placement in self.placements)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Further options of the doctor's command line."""
+        return tuple(word for placement in self.placements for word in placement.fault.options)
 
 
 def unless(reasons: Mapping[str, bool]) -> list[str]:

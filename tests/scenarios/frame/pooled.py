@@ -31,13 +31,22 @@ class PooledFault(PostgresFault):
     async def look(self, place: PostgresPlace, twin: bool) -> Facts:
         return await pool_facts(place, self.pooler(place))
 
+    def limits(self, place: PostgresPlace) -> Mapping[str, int]:
+        """Settings of PgBouncer's that differ."""
+        return {}
+
     async def inject(self, place: PostgresPlace) -> None:
-        self._poolers[id(place)] = await start_pooler(place, size=self.size, most=self.most)
+        await self._start(place, self.most)
         await self.use(place, twin=False)
 
     async def inject_twin(self, place: PostgresPlace) -> None:
-        self._poolers[id(place)] = await start_pooler(place, size=self.size, most=self.twin_most)
+        await self._start(place, self.twin_most)
         await self.use(place, twin=True)
+
+    async def _start(self, place: PostgresPlace, most: int) -> None:
+        self._poolers[id(place)] = await start_pooler(
+            place, size=self.size, most=most, limits=self.limits(place)
+        )
 
     async def use(self, place: PostgresPlace, *, twin: bool) -> None:
         """What the clients do."""

@@ -1,6 +1,7 @@
 """A PgBouncer in front of a place's PostgreSQL, the clients behind it, and a look at its pools."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
@@ -17,15 +18,17 @@ Session: TypeAlias = "Connection[Any]"
 DOCTOR = "doctor"
 
 
-async def start_pooler(place: PostgresPlace, *, size: int, most: int = 100) -> PgBouncer:
-    """A PgBouncer that lends ``size`` connections and takes ``most`` clients, ended with the
-    fault; the doctor has the rights that the command prints."""
+async def start_pooler(
+    place: PostgresPlace, *, size: int, most: int = 100, limits: Mapping[str, int] | None = None
+) -> PgBouncer:
+    """A PgBouncer that lends ``size`` connections and takes ``most`` clients, unless ``limits``
+    say otherwise, ended with the fault; the doctor has the rights that the command prints."""
     pooler = PgBouncer(
         place.server,
         pool_size=size,
         max_client_conn=most,
         users={place.names.role: "", DOCTOR: ""},
-        settings=await pgbouncer_settings(DOCTOR),
+        settings={**await pgbouncer_settings(DOCTOR), **(limits or {})},
     )
     await asyncio.to_thread(pooler.start)
     place.jobs.push_async_callback(asyncio.to_thread, pooler.stop)

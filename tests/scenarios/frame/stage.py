@@ -126,7 +126,9 @@ async def _examine(part: Part, watches: Sequence[Watch]) -> Seen:
     with tempfile.TemporaryDirectory(prefix="backend-doctor-scenario-") as folder:
         try:
             services = _configuration(part, watches)
-            said = await examine(services, Path(folder), part.scenario.sample_for)
+            said = await examine(
+                services, Path(folder), part.scenario.sample_for, part.scenario.options
+            )
         except DoctorError as error:
             failure = str(error)
     facts = [await watch.look_again() for watch in watches]

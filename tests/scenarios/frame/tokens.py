@@ -23,7 +23,7 @@ class TokenFault(OwnFault):
     def claims(self, place: OwnPlace, now: float, twin: bool) -> Mapping[str, Any]:
         """The payload beside the user's name."""
 
-    def policy(self, twin: bool) -> Mapping[str, Any]:
+    def policy(self, place: OwnPlace, twin: bool) -> Mapping[str, Any]:
         """What is declared of the tokens."""
         return {}
 
@@ -44,12 +44,28 @@ class TokenFault(OwnFault):
     def entries(self, place: OwnPlace, twin: bool) -> Mapping[str, Any]:
         files = {"sample": {"file": str(place.folder / "token.jwt")}}
         key = f"file:{place.folder / 'key'}"
-        return {"token": {**files, "secret": key, **self.policy(twin)}}
+        return {"token": {**files, "secret": key, **self.policy(place, twin)}}
+
+    def refusal(self, place: OwnPlace, **expected: Any) -> str:
+        """The error by which PyJWT refuses the token when it is asked for that, or ""."""
+        token, key = ((place.folder / name).read_text() for name in ("token.jwt", "key"))
+        try:
+            jwt.decode(token, key, algorithms=["HS256", "HS512"], **expected)
+        except jwt.InvalidTokenError as error:
+            return type(error).__name__
+        return ""
+
+    def payload(self, place: OwnPlace) -> Mapping[str, Any]:
+        """The claims by the letter of RFC 7515."""
+        part = (place.folder / "token.jwt").read_text().split(".")[1]
+        claims: Mapping[str, Any] = json.loads(
+            base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+        )
+        return claims
 
     async def look(self, place: OwnPlace, twin: bool) -> Facts:
-        """The claims by the letter of RFC 7515, and how far ahead each lies."""
-        part = (place.folder / "token.jwt").read_text().split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        """The moments in the token, and how far ahead each lies."""
+        claims = self.payload(place)
         times = {name: claims[name] for name in ("iat", "nbf", "exp") if name in claims}
         ahead = {f"{name}_ahead": [value - time.time()] for name, value in times.items()}
         units = {"milliseconds": 1000, "seconds": 1}

@@ -3,6 +3,7 @@
 It prints its port when it is ready and runs until its input ends. Keys of the task, all optional:
 ``path`` (what it serves), ``cors`` (arguments of CORSMiddleware), ``cors_outside`` (CORS lies
 around everything), ``by_hand`` (headers set on every answer, preflights included),
+``proxy`` (in front of it all: a header that it ``hides``, headers that it ``adds``),
 ``auth`` ("outside" or "inside" of CORS), ``redirect`` ("outside" or "inside": to the path with a
 slash), ``fails_every`` (each such request raises), ``tells`` (errors say what they are),
 ``database`` (see `_Orders`).
@@ -119,6 +120,23 @@ class _ByHand:
         await app(scope, receive, with_headers)
 
 
+class _Proxy:
+    """Passes everything on, takes one header from the answers and puts its own on top."""
+
+    def __init__(self, app: ASGIApp, hides: str = "", adds: dict[str, str] | None = None) -> None:
+        self._app, self._hides, self._adds = app, hides.lower().encode(), adds or {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def passed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                kept = [(k, v) for k, v in message["headers"] if k.lower() != self._hides]
+                own = [(k.lower().encode(), v.encode()) for k, v in self._adds.items()]
+                message["headers"] = [*kept, *own]
+            await send(message)
+
+        await self._app(scope, receive, passed)
+
+
 class _Auth:
     """Refuses whoever carries no token; the health path is open."""
 
@@ -157,6 +175,11 @@ async def _health(request: Request) -> Response:
 
 
 def _application(task: dict[str, Any]) -> ASGIApp:
+    application = _bare(task)
+    return _Proxy(application, **task["proxy"]) if "proxy" in task else application
+
+
+def _bare(task: dict[str, Any]) -> ASGIApp:
     orders, path = _Orders(task), task.get("path", "/api/orders")
     routes = [Route("/healthz", _health)]
     routes += [Route(one, orders.answer) for one in (path, f"{path}/")]
