@@ -30,6 +30,7 @@ LAYERS = (
         "snapshot",
         "running",
         "triage",
+        "console",
     },
     {"exporter", "cli", "demo"},
 )
@@ -88,7 +89,7 @@ def inside_functions(module: ast.Module) -> set[ast.AST]:
 
 def labels_named(path: Path) -> set[str]:
     """The cause labels that a check's syntax tree can name, with those of the modules of rules
-    and findings that it imports."""
+    and findings that it imports, and of tables whose rows have a label."""
     module, found = tree(path), set[str]()
     for name, _ in imports(module):
         if name.startswith("backend_doctor.") and name.endswith(("_rules", "_findings")):
@@ -101,6 +102,8 @@ def labels_named(path: Path) -> set[str]:
         if call.func.id == "Cause":
             label = next(word.value for word in call.keywords if word.arg == "label")
             named = assigned(module, label.id) if isinstance(label, ast.Name) else literals(label)
+            if isinstance(label, ast.Attribute):
+                named = {text for text in literals(module) if LABEL.fullmatch(text)}
             assert named, f"{path.name}:{call.lineno}: the label is not written out in this file"
             found |= named
     return found

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend_doctor import Cause, Confidence, Finding, Status, Subject
+from backend_doctor import Cause, Confidence, Finding, Remedy, Status, Step, Subject
 from backend_doctor.diagnosis import diagnose
 from backend_doctor.model import Result
 
@@ -36,6 +36,7 @@ def result(
     explains: tuple[str, ...] = (),
     where: tuple[str, str, str] = ("shop", "postgres", "primary"),
     confidence: Confidence = Confidence.CERTAIN,
+    remedies: tuple[Remedy, ...] = (),
 ) -> Result:
     named = Cause(label=cause, confidence=confidence, because="so") if cause else None
     service, backend, instance = where
@@ -46,7 +47,12 @@ def result(
         backend=backend,
         instance=instance,
         finding=Finding(
-            status=status, summary="x.", cause=named, explains=explains, subjects=subjects
+            status=status,
+            summary="x.",
+            cause=named,
+            remedies=remedies,
+            explains=explains,
+            subjects=subjects,
         ),
     )
 
@@ -238,3 +244,22 @@ def test_what_is_at_work_now_stands_before_what_may_do_harm_some_day() -> None:
     )
     for order in permutations((twin, slow)):
         assert roots(diagnose(order, ADDRESSES)) == [slow.id, twin.id]
+
+
+def index(*builds: str) -> Remedy:
+    name = "_".join(builds)
+    return Remedy(step=Step.CURE, command=f"CREATE INDEX {name}", effect="x", builds=builds)
+
+
+def test_an_index_that_serves_two_is_built_once() -> None:
+    look = Remedy(step=Step.CONFIRM, command="SELECT 1", effect="x")
+    slow = result("query.missing_index", pid(1), remedies=(look, index("public.t", "a", "b")))
+    for builds, served in ((("public.t", "a"), True), (("public.t", "b"), False)):
+        key = result("index.missing_on_foreign_key", remedies=(look, index(*builds)))
+        first, second = diagnose([key, slow], ADDRESSES)
+        assert (first.id, first.finding) == (slow.id, slow.finding)
+        assert second.finding.remedies == (() if served else key.finding.remedies)
+        said = "the index of postgres.x on public.t (a, b) serves it too"
+        assert second.finding.notes == ((said,) if served else ())
+    elsewhere = result("a.b", where=("shop", "postgres", "replica"), remedies=(index("public.t"),))
+    assert diagnose([slow, elsewhere], ADDRESSES)[1].finding == elsewhere.finding

@@ -19,6 +19,21 @@ print(file=sys.stderr)
 print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)
 """
 NOWHERE = "127.0.0.1:1"
+# what costs much at every start, and who would bring it back: a dataclass (the classes of values
+# are msgspec.Structs), entry points read where nobody declares plugins, a process list, a median,
+# a configuration file where a URL is given
+COSTLY = {
+    "dataclasses",
+    "importlib.metadata",
+    "email",
+    "psutil",
+    "statistics",
+    "difflib",
+    "yaml",
+    "backend_doctor.config.schema",
+    "backend_doctor.config.appsettings",
+    "backend_doctor.config.environment",
+}
 
 
 def loaded(*arguments: str, code: int = 0) -> set[str]:
@@ -84,3 +99,8 @@ def test_a_check_loads_the_driver_of_its_kind_alone(
     assert driver in modules
     assert not modules & others
     assert "prometheus_client" not in modules
+
+
+def test_a_check_of_postgresql_loads_nothing_costly_that_it_does_not_use() -> None:
+    url = f"postgresql://doctor@{NOWHERE}/shop"
+    assert not loaded("check", url, "--window", "0", code=2) & COSTLY

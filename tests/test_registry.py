@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
@@ -128,6 +129,20 @@ def test_a_later_folder_replaces_a_check_of_the_same_id(
     loaded = load_checks([tmp_path / "checks", mine], plugins=False)
     assert loaded["redis.disk"].path == mine / "redis" / path.name
     assert loaded["redis.reachability"].path.is_relative_to(bundled_folder())
+
+
+@pytest.mark.parametrize("metadata", ["theirs-1.0.dist-info", "theirs.egg-info"])
+def test_the_checks_of_an_installed_package_are_found(
+    metadata: str, write: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = write(GOOD).parents[1].rename(tmp_path / "their_checks")
+    (tmp_path / metadata).mkdir()
+    (tmp_path / metadata / "entry_points.txt").write_text(
+        "[console_scripts]\nshop = shop:run\n\n[backend_doctor.checks]\ntheirs = their_checks\n"
+    )
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    assert load_checks(backends=["redis"])["redis.disk"].path.is_relative_to(theirs)
+    assert "redis.disk" not in load_checks(backends=["redis"], plugins=False)
 
 
 def test_only_the_wanted_kinds_are_loaded(write: Callable[[str], Path], tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ from backend_doctor.backends.pgbouncer.through import held_through
 from backend_doctor.backends.postgres.remedies import lock_tree
 from backend_doctor.backends.postgres.sessions import Sessions
 from backend_doctor.backends.postgres.slots import Slots
+from backend_doctor.backends.postgres.transactions import MAY_BE_CALLS, may_be_calls
 
 _MOST_POOLS = 5
 _EXPLAINS = ("reach.timed_out", *SEEN_BY_CLIENTS)
@@ -50,7 +51,7 @@ def _leaked(scene: Scene, held: Holding) -> Verdict:
     oldest = max(one.state_age or 0.0 for one in sessions)
     cause = Cause(
         label="leak.idle_in_transaction",
-        confidence=Confidence.LIKELY,
+        confidence=Confidence.POSSIBLE if may_be_calls(sessions) else Confidence.LIKELY,
         because="the pool's connections are kept by transactions that do nothing: PgBouncer "
         "gets one back only when its transaction ends",
     )
@@ -125,8 +126,8 @@ def _too_small(scene: Scene, settings: Settings | None, spare: int) -> Verdict:
         f"{spare} free: more clients want one than the pool has",
     )
     # half of what is free, since other pools and applications take theirs from it too
-    size = pool.active + max(1, min(pool.waiting, spare // 2))
-    larger = (larger_pool(database, settings, size),) if database else ()
+    more = max(1, min(pool.waiting, spare // 2))
+    larger = (larger_pool(database, settings, pool.active, more),) if database else ()
     return cause, (), (*larger, shorter_transactions())
 
 
@@ -212,6 +213,7 @@ def _finding(scene: Scene, seen: Seen, status: Status, held: Holding | None) -> 
     idle = sum(one.idle_in_transaction for one in scene.behind.sessions) if scene.behind else 0
     thinking = idle and cause.label == "pgbouncer.pool_too_small"
     note = f"{idle} of its sessions idled in a transaction at that moment, though not for long"
+    leaked = held.sessions if held and held.doing is Doing.LEAKED else ()
     return Finding(
         status=status,
         summary=f"{pool.waiting} clients wait in pool {pool.text}, for up to "
@@ -225,7 +227,7 @@ def _finding(scene: Scene, seen: Seen, status: Status, held: Holding | None) -> 
         ),
         explains=_EXPLAINS,
         subjects=tuple(subjects),
-        notes=(note,) if thinking else (),
+        notes=(*[note] * bool(thinking), *[MAY_BE_CALLS] * bool(leaked and may_be_calls(leaked))),
     )
 
 

@@ -1,5 +1,6 @@
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from backend_doctor import (
     Absent,
@@ -28,8 +29,7 @@ _WARM = 600.0
 _READS = ("DataFileRead", "AioIoCompletion")
 
 
-@dataclass(frozen=True)
-class _Reading:
+class _Reading(msgspec.Struct, frozen=True):
     """What was read within the window. ``share`` of the sessions' busy time went into reads, by
     the clock or (``timed`` false) by what the two looks saw them wait for."""
 

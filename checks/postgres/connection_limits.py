@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from backend_doctor import (
     Cause,
     Confidence,
+    Each,
     Evidence,
     Finding,
     Instance,
@@ -17,6 +18,8 @@ from backend_doctor import (
     check,
     fleet_of,
 )
+from backend_doctor.backends.pgbouncer.sockets import Clients, Servers
+from backend_doctor.backends.pgbouncer.through import kept, with_clients
 from backend_doctor.backends.postgres.clients import ClientProcesses, holders_of
 from backend_doctor.backends.postgres.limits import ConnectionLimit, ConnectionLimits
 from backend_doctor.backends.postgres.remedies import look_at_sessions
@@ -53,7 +56,7 @@ def _evidence(
     if held:
         who, count = Counter(s.holder for s in held).most_common(1)[0]
         idle = sum(s.state == "idle" for s in held)
-        clients = holders_of(held, processes.names if processes else None)
+        clients = holders_of(held, processes)
         yield Evidence(
             key="application",
             value=who,
@@ -125,6 +128,8 @@ def connection_limits(
     limits: ConnectionLimits,
     sessions: Looks[Sessions] | None,
     processes: ClientProcesses | None,
+    clients: Each[Clients],
+    servers: Each[Servers],
     service: Service,
     instance: Instance,
     *,
@@ -152,9 +157,10 @@ def connection_limits(
         if limit.share >= warning and bounded:
             notes.append(f"{limit.text}, and the declared pools cannot ask for more")
         elif limit.share >= warning:
-            yield _judge(
+            found = _judge(
                 limit, held, instance, processes, refused=limits.refused, measures=measures
             )
+            yield with_clients(found, kept(held, sessions), clients, servers)
             measures = ()
     if measures:
         text = fullest.text if fullest else "No role and no database has a limit of its own"

@@ -1,11 +1,11 @@
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
 from backend_doctor import (
     Cause,
     Confidence,
+    Each,
     Evidence,
     Finding,
     Looks,
@@ -16,7 +16,9 @@ from backend_doctor import (
     Subject,
     check,
 )
-from backend_doctor.backends.postgres.horizon import Holder, Horizon, stands_still
+from backend_doctor.backends.pgbouncer.sockets import Clients, Servers
+from backend_doctor.backends.pgbouncer.through import kept, with_clients
+from backend_doctor.backends.postgres.horizon import Holder, Horizon, held_by, lasting
 from backend_doctor.backends.postgres.horizon_remedies import (
     holder_subjects,
     look_at_holders,
@@ -36,29 +38,10 @@ _EXPLAINS = (
 )
 
 
-@dataclass(frozen=True)
-class _Limits:
+class _Limits(msgspec.Struct, frozen=True):
     long_seconds: float
     settle_seconds: float
     standby_xids: int
-
-
-def _lasting(
-    horizon: Horizon, sessions: Looks[Sessions] | None, limits: _Limits
-) -> tuple[tuple[Holder, ...], tuple[Holder, ...]]:
-    """Who holds the horizon where it is, and who would hold it next, of those that last.
-
-    Whoever is younger may have begun after the rows died, and then holds none of them.
-    """
-    lasting = [
-        holder
-        for holder in horizon.here
-        if stands_still(holder, sessions) or (holder.seconds or 0.0) >= limits.long_seconds
-    ]
-    oldest = max((holder.xids or 0 for holder in lasting), default=0)
-    first = tuple(holder for holder in lasting if holder.xids == oldest)
-    younger = (holder for holder in lasting if holder.xids != oldest)
-    return first, tuple(sorted(younger, key=lambda holder: holder.xids or 0, reverse=True))
 
 
 def _in_vain(table: Maintained, holder: Holder, limits: _Limits) -> bool:
@@ -241,6 +224,8 @@ def dead_rows(
     activity: TableActivity,
     horizon: Horizon,
     sessions: Looks[Sessions] | None,
+    clients: Each[Clients],
+    servers: Each[Servers],
     *,
     threshold_factor: float = 2.0,
     least_dead_rows: int = 10_000,
@@ -273,14 +258,16 @@ def dead_rows(
     worst = over[0] if over else None
     critical = worst and worst.dead >= critical_dead_rows and worst.dead > worst.rows
     status = Status.CRITICAL if critical else Status.WARNING
-    culprits, younger = _lasting(horizon, sessions, limits)
+    culprits, younger = lasting(horizon, sessions, long_seconds)
     kinds: dict[str, list[Maintained]] = {"blocked": [], "off": [], "behind": [], "due": []}
     for table in over:
         kinds[_why(table, activity, culprits, limits)].append(table)
     found = []
     if kinds["blocked"]:
         last = sessions.last if sessions else None
-        found.append(_blocked(kinds["blocked"], culprits, younger, last, status, limits))
+        blocked = _blocked(kinds["blocked"], culprits, younger, last, status, limits)
+        held = kept(held_by(culprits, last), sessions)
+        found.append(with_clients(blocked, held, clients, servers))
     if kinds["off"]:
         found.append(_off(kinds["off"], not activity.autovacuum, status))
     if kinds["behind"]:

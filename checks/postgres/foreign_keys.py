@@ -7,6 +7,7 @@ from backend_doctor import (
     Confidence,
     Evidence,
     Finding,
+    Looks,
     Measure,
     Remedy,
     Status,
@@ -14,8 +15,10 @@ from backend_doctor import (
     Subject,
     check,
 )
+from backend_doctor.backends.postgres.counters import Counters
 from backend_doctor.backends.postgres.foreign_keys import ForeignKey, ForeignKeys
 from backend_doctor.backends.postgres.plans.indexes import GIVE_UP, GIVES_UP, old_transactions
+from backend_doctor.backends.postgres.write_rates import Rates, price, write_rates, written
 from backend_doctor.backends.sql import quote_identifier
 
 _SHOWN, _REPAIRED = 10, 3
@@ -51,12 +54,14 @@ def _evidence(found: ForeignKeys, bad: list[ForeignKey]) -> Iterator[Evidence]:
         value=round(worst.rows),
         text=f"{worst.schema}.{worst.table} holds about {worst.rows:.0f} rows",
         source="pg_class.reltuples",
+        repeats=True,
     )
     yield Evidence(
         key="parent_deletes",
         value=worst.parent_deletes,
         text=f"{worst.parent_deletes} rows were deleted from {worst.parent_schema}.{worst.parent}",
         source="pg_stat_user_tables.n_tup_del",
+        repeats=True,
     )
 
 
@@ -77,7 +82,8 @@ def _command(key: ForeignKey) -> str:
     return f"CREATE INDEX CONCURRENTLY {name}\n    ON {key.place} ({columns});"
 
 
-def _build(key: ForeignKey) -> Remedy:
+def _build(key: ForeignKey, rates: Rates) -> Remedy:
+    cost = price(rates.get((key.schema, key.table)))
     also = (
         f" It begins with the columns of {key.extendable} and serves its queries too: that one "
         "can be dropped afterwards."
@@ -88,14 +94,17 @@ def _build(key: ForeignKey) -> Remedy:
         step=Step.CURE,
         command=GIVE_UP + _command(key),
         effect=f"builds the index while {key.table} is read and written; each command outside of "
-        f"a transaction, on the primary. {GIVES_UP}.{also}",
+        f"a transaction, on the primary. {GIVES_UP}; {cost}.{also}",
         changes_state=True,
+        builds=(f"{key.schema}.{key.table}", *key.new_columns),
     )
 
 
-def _missing(found: ForeignKeys, bad: list[ForeignKey], rest: list[ForeignKey]) -> Finding:
-    changed = [key for key in bad if _changes(key)]
+def _missing(
+    found: ForeignKeys, bad: list[ForeignKey], rest: list[ForeignKey], rates: Rates
+) -> Finding:
     worst, more = bad[0], len(bad) - 1
+    rate = rates.get((worst.schema, worst.table))
     others = f", and {more} more foreign keys have none" if more > 1 else ""
     others = ", and 1 more foreign key has none" if more == 1 else others
     because = (
@@ -109,21 +118,18 @@ def _missing(found: ForeignKeys, bad: list[ForeignKey], rest: list[ForeignKey]) 
         status=Status.WARNING,
         summary=f"No index leads from {worst.parent_schema}.{worst.parent} to its rows in "
         f"{worst.text}, about {worst.rows:.0f} rows{others}.",
-        evidence=tuple(_evidence(found, bad)),
+        evidence=(*_evidence(found, bad), *written(f"{worst.schema}.{worst.table}", rate)),
         cause=Cause(
             label="index.missing_on_foreign_key",
             confidence=Confidence.CERTAIN if worst.parent_deletes else Confidence.LIKELY,
             because=because,
         ),
-        remedies=(old_transactions(), *map(_build, bad[:_REPAIRED])),
+        remedies=(old_transactions(), *(_build(key, rates) for key in bad[:_REPAIRED])),
         subjects=tuple(
             Subject(kind="table", value=value)
             for value in dict.fromkeys(f"{key.schema}.{key.table}" for key in bad[:_SHOWN])
         ),
-        notes=(
-            *(() if changed else ("no delete was seen on the referenced tables so far",)),
-            *_listed(rest),
-        ),
+        notes=tuple(_listed(rest)),
     )
 
 
@@ -140,6 +146,7 @@ def _listed(keys: list[ForeignKey]) -> Iterator[str]:
 @check
 def foreign_keys(
     found: ForeignKeys,
+    counters: Looks[Counters] | None,
     *,
     rows: int = 10_000,
     rows_alone: int = 1_000_000,
@@ -161,7 +168,7 @@ def foreign_keys(
     bad.sort(key=lambda key: (key.parent_deletes > 0, key.rows), reverse=True)
     measure = Measure(name="foreign_keys_without_index", value=len(bad))
     if bad:
-        finding = _missing(found, bad, rest)
+        finding = _missing(found, bad, rest, write_rates(counters))
     else:
         summary = (
             f"{found.count} of {found.keys} foreign keys have no index, none on a large table "

@@ -1,5 +1,6 @@
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from backend_doctor import (
     SEEN_BY_CLIENTS,
@@ -22,14 +23,21 @@ from backend_doctor import (
 from backend_doctor.backends.http.answers import HealthAnswers, Sample
 from backend_doctor.backends.http.errors import POOL_TIMEOUTS, meaning, named
 from backend_doctor.backends.http.pool import families
+from backend_doctor.backends.pgbouncer.sockets import Clients, Servers
+from backend_doctor.backends.pgbouncer.through import held_through
 from backend_doctor.backends.postgres.clients import ClientProcesses, holders_of
 from backend_doctor.backends.postgres.remedies import look_at_sessions
 from backend_doctor.backends.postgres.sessions import Session, Sessions
 from backend_doctor.backends.postgres.slots import Slots
 
+_MAY_STAND = (
+    "requests without an answer may not have asked for a connection yet: an application that "
+    "stands still, or waits for another service, looks so too, and its connections are free then; "
+    "py-spy dump --pid PID shows where it stands; with a pool_timeout below 3 s the answers tell"
+)
 
-@dataclass(frozen=True)
-class _Pool:
+
+class _Pool(msgspec.Struct, frozen=True):
     """All of one application's sessions: idle, and unmoved from look to look."""
 
     sessions: Sequence[Session]
@@ -74,7 +82,7 @@ def _evidence(
     processes: ClientProcesses | None,
 ) -> Iterator[Evidence]:
     count, errors = len(pool.sessions), named(sample.error for sample in starved)
-    clients = holders_of(pool.sessions, processes.names if processes else None)
+    clients = holders_of(pool.sessions, processes)
     yield Evidence(
         key="sessions_checked_out",
         value=count,
@@ -94,7 +102,7 @@ def _evidence(
     yield Evidence(
         key="named_error" if errors else "unanswered_requests",
         value=errors[0] if errors else len(starved),
-        text=f"{len(starved)} of {total} requests got no connection{said}",
+        text=f"{len(starved)} of {total} requests {_got(starved)}{said}",
         source=f"GET {', '.join(dict.fromkeys(sample.path for sample in starved))}",
     )
     yield Evidence(
@@ -103,6 +111,12 @@ def _evidence(
         text=f"{slots.text}: the server has room",
         source="pg_stat_activity",
     )
+
+
+def _got(starved: Sequence[Sample]) -> str:
+    """What became of the requests, as far as it is known."""
+    sure = all(sample.error in POOL_TIMEOUTS for sample in starved)
+    return "got no pooled connection" if sure else "waited in vain"
 
 
 def _remedies(pool: _Pool) -> tuple[Remedy, ...]:
@@ -139,6 +153,8 @@ def idle_checked_out(
     slots: Slots,
     faces: Each[HealthAnswers],
     processes: ClientProcesses | None,
+    clients: Each[Clients],
+    servers: Each[Servers],
     service: Service,
     instance: Instance,
     *,
@@ -169,10 +185,11 @@ def idle_checked_out(
         certain = bool(POOL_TIMEOUTS.intersection(errors)) and bool(size)
         yield Finding(
             status=Status.CRITICAL,
-            summary=f"{len(starved)} of {len(samples)} requests got no pooled connection, while "
+            summary=f"{len(starved)} of {len(samples)} requests {_got(starved)}, while "
             f"all {len(pool.sessions)} of {pool.name} idle in the database.",
-            evidence=tuple(
-                _evidence(pool, looks.seconds, size, starved, len(samples), slots, processes)
+            evidence=(
+                *_evidence(pool, looks.seconds, size, starved, len(samples), slots, processes),
+                *held_through(pool.sessions, clients, servers),
             ),
             cause=Cause(
                 label="leak.idle_checked_out",
@@ -190,6 +207,7 @@ def idle_checked_out(
                 *(Subject(kind="error", value=name) for name in errors),
             ),
             measures=measures,
+            notes=(_MAY_STAND,) if any(sample.unanswered for sample in starved) else (),
         )
         return
     full = [pool for pool in pools if declared and len(pool.sessions) >= declared]
@@ -199,7 +217,7 @@ def idle_checked_out(
         for pool in full
         if not answers
     ]
-    what = f"{len(starved)} of {len(samples)} requests got no pooled connection"
+    what = f"{len(starved)} of {len(samples)} requests {_got(starved)}"
     seen = f"{what}; the idle sessions are not why" if starved else what
     yield Finding(
         status=Status.OK,

@@ -24,6 +24,7 @@ from backend_doctor.backends.http.answers import HealthAnswers
 from backend_doctor.backends.http.standstill import LONGEST_WAIT, began_together
 from backend_doctor.backends.pgbouncer.sockets import Clients, Servers
 from backend_doctor.backends.pgbouncer.through import held_through
+from backend_doctor.backends.postgres.clients import ClientProcess, ClientProcesses
 from backend_doctor.backends.postgres.remedies import (
     end_sessions,
     limit_idle_transactions,
@@ -31,7 +32,13 @@ from backend_doctor.backends.postgres.remedies import (
 )
 from backend_doctor.backends.postgres.sessions import Session, Sessions
 from backend_doctor.backends.postgres.slots import Slots
-from backend_doctor.backends.postgres.transactions import family, held_while_turning, is_backup
+from backend_doctor.backends.postgres.transactions import (
+    MAY_BE_CALLS,
+    family,
+    held_while_turning,
+    is_backup,
+    may_be_calls,
+)
 
 _EXPLAINS = (
     "pool.server_full",
@@ -100,6 +107,18 @@ def _may_wait(group: Sequence[Session], faces: Each[HealthAnswers]) -> bool:
     starved = any(sample.starved for seen in answers for sample in seen.samples)
     young = all(s.state_age is not None and s.state_age <= LONGEST_WAIT for s in group)
     return starved and young and began_together(group)
+
+
+def _elsewhere(owners: Sequence[tuple[ClientProcess, int]]) -> Iterator[Evidence]:
+    for owner, count in owners[:3]:
+        most = f"at most {owner.connections} to one place, {owner.elsewhere}"
+        yield Evidence(
+            key="connections_elsewhere",
+            value=owner.connections,
+            text=f"{owner.who} holds {count} of them; of connections to anything else it has "
+            + (most if owner.connections else "none"),
+            source="socket table of this machine",
+        )
 
 
 def _evidence(
@@ -176,6 +195,7 @@ def idle_in_transaction(
     clients: Each[Clients],
     servers: Each[Servers],
     faces: Each[HealthAnswers],
+    processes: ClientProcesses | None,
     service: Service,
     instance: Instance,
     *,
@@ -210,7 +230,9 @@ def idle_in_transaction(
         critical = fills or waiters or full or oldest >= critical_seconds
         holder = _names(group)
         what = "1 session" if count == 1 else f"{count} sessions"
-        waits = _may_wait(group, faces)
+        owners = processes.owners(group) if processes else []
+        able = not owners or any(count <= owner.connections for owner, count in owners)
+        calls, waits = able and may_be_calls(group), _may_wait(group, faces)
         behind = f"; {waiters} sessions wait for their locks" if waiters else ""
         yield Finding(
             status=Status.CRITICAL if critical else Status.WARNING,
@@ -218,10 +240,11 @@ def idle_in_transaction(
             evidence=(
                 *_evidence(group, sessions, slots, fleet, waiters),
                 *held_through(group, clients, servers),
+                *_elsewhere(owners),
             ),
             cause=Cause(
                 label="leak.idle_in_transaction",
-                confidence=Confidence.POSSIBLE if waits else Confidence.LIKELY,
+                confidence=Confidence.POSSIBLE if calls or waits else Confidence.LIKELY,
                 because=f"{holder} opens transactions and neither ends them nor returns the "
                 "connections: "
                 + ("none of these sessions moved between the looks" if looks else "all are old"),
@@ -234,7 +257,7 @@ def idle_in_transaction(
                 *((Subject(kind="login", value=instance.address),) if slots.refused else ()),
             ),
             measures=(measure,) if leaks == 1 else (),
-            notes=(_MAY_WAIT,) if waits else (),
+            notes=(*[_MAY_WAIT] * waits, *[MAY_BE_CALLS] * calls),
         )
     if not leaks:
         summary = f"{idle} sessions idle in a transaction, none of them stuck."

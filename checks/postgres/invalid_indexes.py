@@ -26,10 +26,10 @@ _LEFT_BEHIND = re.compile(r"_cc(new|old)\d*")
 def _repair(index: SchemaIndex) -> Remedy:
     if index.twin or _LEFT_BEHIND.search(index.name):
         done = f"{index.twin} does its work" if index.twin else "a REINDEX left it behind"
-        command = f"DROP INDEX CONCURRENTLY {index.place};"
+        command = f"DROP INDEX CONCURRENTLY {index.quoted};"
         effect = f"removes it: {done}"
     else:
-        command = f"REINDEX INDEX CONCURRENTLY {index.place};"
+        command = f"REINDEX INDEX CONCURRENTLY {index.quoted};"
         effect = (
             "builds it again while the table is in use. Nobody needs it? Then DROP INDEX "
             "CONCURRENTLY instead"

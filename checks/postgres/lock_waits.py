@@ -1,12 +1,13 @@
 from collections.abc import Iterator
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from backend_doctor import (
     SEEN_BY_CLIENTS,
     Cause,
     Confidence,
+    Each,
     Evidence,
     Finding,
     Looks,
@@ -17,6 +18,8 @@ from backend_doctor import (
     Subject,
     check,
 )
+from backend_doctor.backends.pgbouncer.sockets import Clients, Servers
+from backend_doctor.backends.pgbouncer.through import kept, with_clients
 from backend_doctor.backends.postgres.locks import Jam, jams
 from backend_doctor.backends.postgres.remedies import (
     cancel_statement,
@@ -141,14 +144,11 @@ def _evidence(jam: Jam) -> Iterator[Evidence]:
     head, count = jam.head, len(jam.waiters)
     if head is not None:
         age = f", {head.transaction_age:.1f} s in its transaction" if head.transaction_age else ""
-        text = (
-            f"the head blocker is pid {head.pid}, {head.holder}, role {head.user}, "
-            f"{head.state}{age}: {' '.join(head.query.split())}"
-        )
+        text = f"the head blocker is pid {head.pid}, role {head.user}{age}"
         yield Evidence(key="head_blocker_pid", value=head.pid, text=text, source=_SOURCE)
     wait = "1 session waits" if count == 1 else f"{count} sessions wait"
     text = f"{wait} behind it, the longest for {jam.longest:.1f} s"
-    yield Evidence(key="waiting_sessions", value=count, text=text, source=_SOURCE)
+    yield Evidence(key="waiting_sessions", value=count, text=text, source=_SOURCE, repeats=True)
     if jam.ddl is not None:
         text = f"pid {jam.ddl.pid} wants to change the schema: {' '.join(jam.ddl.query.split())}"
         yield Evidence(key="waiting_ddl_pid", value=jam.ddl.pid, text=text, source=_SOURCE)
@@ -163,7 +163,13 @@ def _evidence(jam: Jam) -> Iterator[Evidence]:
         yield Evidence(key="sessions_at_one_row", value=len(jam.row_queue), text=text)
     if jam.row_table:
         text = f"they wait for a row of {jam.row_table}"
-        yield Evidence(key="contended_table", value=jam.row_table, text=text, source="pg_locks")
+        yield Evidence(
+            key="contended_table",
+            value=jam.row_table,
+            text=text,
+            source="pg_locks",
+            repeats=not jam.advisory,
+        )
     for number, line in enumerate(jam.lines()):
         yield Evidence(key=f"tree_{number}", value=line, text=line, source=_SOURCE)
 
@@ -236,6 +242,8 @@ def _standby(jam: Jam) -> str:
 def lock_waits(
     now: Sessions,
     looks: Looks[Sessions] | None,
+    clients: Each[Clients],
+    servers: Each[Servers],
     *,
     warning_seconds: float = 3.0,
     critical_seconds: float = 30.0,
@@ -271,7 +279,9 @@ def lock_waits(
         if jam.advisory and jam.own_kind and len(jam.waiters) < advisory_waiters:
             notes.append(_standby(jam))
         elif jam.longest >= warning_seconds and stands:
-            found.append(_finding(jam, _cause(jam), status(jam), sessions.last.taken_at))
+            stuck = _finding(jam, _cause(jam), status(jam), sessions.last.taken_at)
+            head = kept([jam.head] if jam.head else [], looks)
+            found.append(with_clients(stuck, head, clients, servers))
     waiting = sum(bool(session.blocked_by) for session in sessions.last.sessions)
     measure = Measure(name="sessions_waiting_for_locks", value=waiting)
     if not found:

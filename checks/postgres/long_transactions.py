@@ -7,6 +7,7 @@ from backend_doctor import (
     SEEN_BY_CLIENTS,
     Cause,
     Confidence,
+    Each,
     Evidence,
     Finding,
     Looks,
@@ -17,6 +18,8 @@ from backend_doctor import (
     Subject,
     check,
 )
+from backend_doctor.backends.pgbouncer.sockets import Clients, Servers
+from backend_doctor.backends.pgbouncer.through import kept, with_clients
 from backend_doctor.backends.postgres.horizon import Holder, Horizon
 from backend_doctor.backends.postgres.horizon_remedies import (
     holder_subjects,
@@ -240,6 +243,8 @@ def long_transactions(
     now: Sessions,
     looks: Looks[Sessions] | None,
     horizon: Horizon | None,
+    clients: Each[Clients],
+    servers: Each[Servers],
     *,
     warning_seconds: float = 60.0,
     critical_seconds: float = 600.0,
@@ -265,7 +270,15 @@ def long_transactions(
     ]
     found = [
         *(_external(group, sessions.last) for group in held),
-        *(_long(group, sessions.last, critical_seconds) for group in groups[:5]),
+        *(
+            with_clients(
+                _long(group, sessions.last, critical_seconds),
+                kept(group, sessions),
+                clients,
+                servers,
+            )
+            for group in groups[:5]
+        ),
         *(_prepared(holder, prepared_critical_seconds) for holder in prepared[:5]),
     ]
     oldest = max((s.transaction_age or 0.0 for s in sessions.last.clients), default=0.0)

@@ -57,8 +57,8 @@ def _evidence(
     yield Evidence(
         key="standing_sessions",
         value=count,
-        text=f"all {count} sessions of {_name(pool)} are {first.state} since one moment, "
-        f"{pool.oldest:.2f} s ago; none works, none waits for a lock; one process's pool has "
+        text=f"{count} sessions of {_name(pool)} are {first.state} since one moment, "
+        f"{pool.oldest:.2f} s ago; none of them works or waits for a lock; one process's pool has "
         f"{size} connections",
         source="pg_stat_activity.state_change",
     )
@@ -134,7 +134,7 @@ def _finding(
     how = "they are let go together when it is over" if pool.replaced else "none is older than it"
     return Finding(
         status=Status.CRITICAL,
-        summary=f"All {len(pool.sessions)} connections of {_name(pool)} stand idle in its "
+        summary=f"{len(pool.sessions)} connections of {_name(pool)} stand idle in its "
         f"requests, while {len(starved)} of {len(samples)} requests wait {wait:.1f} s in vain for "
         "one.",
         evidence=tuple(_evidence(pool, starved, len(samples), size, wait, slots)),

@@ -29,6 +29,9 @@ from backend_doctor.backends.postgres.sessions import Session, Sessions
 from backend_doctor.backends.postgres.sizing import Work, work_within
 from backend_doctor.backends.postgres.slots import Slots
 
+# seconds, where no second look tells who stays
+_LASTING = 5.0
+
 
 def _pids(sessions: Sequence[Session]) -> tuple[Subject, ...]:
     return tuple(Subject(kind="pid", value=str(session.pid)) for session in sessions)
@@ -48,10 +51,10 @@ def _same_statement(sessions: Looks[Sessions]) -> tuple[list[Session], int]:
     return group, len(running(sessions.first)[group[0].statement]) if group else 0
 
 
-def _pileup(group: Sequence[Session], before: int) -> tuple[Cause, Evidence, tuple[Remedy, ...]]:
+def _pileup(group: Sequence[Session], before: str) -> tuple[Cause, Evidence, tuple[Remedy, ...]]:
     first, longest = group[0], max(group, key=lambda session: session.state_age or 0.0)
     text = (
-        f"{len(group)} active sessions run one statement ({before} in the first look), the longest "
+        f"{len(group)} active sessions run one statement{before}, the longest "
         f"for {longest.state_age or 0:.1f} s: {' '.join(first.query.split())}"
     )
     cause = Cause(
@@ -161,7 +164,7 @@ def _figures(
         yield Evidence(
             key="client_processes",
             value=len({one.client_pid for one in processes.clients}),
-            text=f"held from here: {holders_of(sessions.last.clients, processes.names)}",
+            text=f"held from here: {holders_of(sessions.last.clients, processes)}",
             source="socket table of this machine",
         )
 
@@ -169,7 +172,8 @@ def _figures(
 @check
 def pool_exhaustion(
     slots: Slots,
-    sessions: Looks[Sessions] | None,
+    now: Sessions | None,
+    looks: Looks[Sessions] | None,
     counters: Looks[Counters] | None,
     processes: ClientProcesses | None,
     pooled: Each[Clients],
@@ -188,6 +192,7 @@ def pool_exhaustion(
     ``slow_seconds`` can pile up. What the work of now needs is told by Little's law.
     """
     fleet = fleet_of(service, instance)
+    sessions = looks or (Looks(now, now, 0.0) if now else None)
     used = Evidence(
         key="used_slots",
         value=slots.used,
@@ -205,7 +210,7 @@ def pool_exhaustion(
     spread = Counter(s.state or "other" for s in clients)
     waiting = [s for s in clients if s.wait_type == "Lock"]
     # a session that has just come is not one that a pool keeps
-    lasting = sessions.seconds if sessions else 0.0
+    lasting = looks.seconds if looks else _LASTING
     idle = sum(s.state == "idle" and s.backend_age >= lasting for s in clients)
     # a monitor and an administrator may be connected beside the declared pools
     declared = 0 < fleet.demand <= slots.usable and slots.used <= fleet.demand + 2
@@ -228,7 +233,7 @@ def pool_exhaustion(
     elif waiting and len(waiting) >= slots.used / 2:
         named = _blocked(waiting)
     elif long and min(len(group), before) >= slots.used / 2:
-        named = _pileup(group, before)
+        named = _pileup(group, f" ({before} in the first look)" if looks else "")
     else:
         named = _unexplained(slots, spread)
     cause, evidence, remedies = named
@@ -239,7 +244,7 @@ def pool_exhaustion(
             used,
             evidence,
             *_figures(sessions, work, processes),
-            *held_through(kept(sessions) if sessions else (), pooled, servers),
+            *held_through(kept(clients, looks), pooled, servers),
         ),
         cause=cause,
         remedies=remedies,

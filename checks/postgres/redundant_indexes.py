@@ -48,14 +48,14 @@ def _drop(index: SchemaIndex) -> Remedy:
     wait = "2s" if index.partitioned else "30s"
     return Remedy(
         step=Step.CURE,
-        command=f"SET lock_timeout = '{wait}';\nDROP INDEX{concurrently} {index.place};",
+        command=f"SET lock_timeout = '{wait}';\nDROP INDEX{concurrently} {index.quoted};",
         effect=f"frees {index.size}; {harm}",
         changes_state=True,
     )
 
 
 def _definitions(indexes: Sequence[SchemaIndex]) -> Remedy:
-    names = ", ".join(f"to_regclass({quote_literal(index.place)})" for index in indexes)
+    names = ", ".join(f"to_regclass({quote_literal(index.quoted)})" for index in indexes)
     return Remedy(
         step=Step.CONFIRM,
         command="SELECT i.indexrelid::regclass, s.idx_scan, pg_get_indexdef(i.indexrelid)\n"
@@ -92,6 +92,7 @@ def _duplicate(pairs: list[tuple[SchemaIndex, SchemaIndex]], notes: tuple[str, .
             value=total,
             text=f"together {total / 2**20:.1f} MiB, as of the last VACUUM or ANALYZE",
             source="pg_class.relpages",
+            repeats=len(pairs) == 1,
         ),
     ]
     shown = [one for pair in pairs[:_REPAIRED] for one in pair]

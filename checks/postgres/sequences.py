@@ -45,8 +45,8 @@ def _evidence(one: Sequence) -> Iterator[Evidence]:
     feeds = f", which feeds {one.feeds}," if one.feeds else ""
     yield Evidence(
         key="sequence",
-        value=one.text,
-        text=f"{one.text}{feeds} is at {one.last} of {one.limit}, set by {_binding(one)}",
+        value=one.place,
+        text=f"{one.place}{feeds} is at {one.last} of {one.limit}, set by {_binding(one)}",
         source="pg_sequences, pg_attribute",
     )
     yield Evidence(
@@ -54,19 +54,21 @@ def _evidence(one: Sequence) -> Iterator[Evidence]:
         value=_used(one, 4),
         text=f"{_used(one, 3):.1%} of its values are gone",
         source="pg_sequences.last_value",
+        repeats=True,
     )
     yield Evidence(
         key="values_left",
         value=one.left,
         text="1 value is left" if one.left == 1 else f"{one.left} values are left",
         source="pg_sequences.last_value",
+        repeats=True,
     )
 
 
 def _widen_sequence(one: Sequence) -> str:
     far = "NO MAXVALUE" if one.increment > 0 else "NO MINVALUE"
     kind = " AS bigint" if one.sequence_bytes < 8 else ""
-    return f"ALTER SEQUENCE {one.place}{kind} {far};"
+    return f"ALTER SEQUENCE {one.quoted}{kind} {far};"
 
 
 def _lowest(one: Sequence) -> int:
@@ -93,15 +95,16 @@ def _lines(one: Sequence) -> Iterator[str]:
         return
     kind = " AS bigint" if one.sequence_bytes < 8 else ""
     # a type that changes takes a minimum at its end along, which the value may be below
-    yield f"ALTER SEQUENCE {one.place}{kind} MINVALUE {min(_lowest(one), one.minimum)} NO MAXVALUE;"
+    low = min(_lowest(one), one.minimum)
+    yield f"ALTER SEQUENCE {one.quoted}{kind} MINVALUE {low} NO MAXVALUE;"
     if one.column_bytes < 8:
         yield wider
     taken = max(one.last or 0, 1)
-    yield f"SELECT setval({quote_literal(one.place)}, greatest({taken},"
+    yield f"SELECT setval({quote_literal(one.quoted)}, greatest({taken},"
     yield f"  (SELECT max({quote_identifier(one.column)}) FROM {one.table_place}),"
-    yield f"  (SELECT last_value FROM {one.place})));"
+    yield f"  (SELECT last_value FROM {one.quoted})));"
     least, start = (1, 1) if one.maximum < 0 else (one.minimum, one.start)
-    yield f"ALTER SEQUENCE {one.place} MINVALUE {least} START WITH {start};"
+    yield f"ALTER SEQUENCE {one.quoted} MINVALUE {least} START WITH {start};"
 
 
 def _cure(one: Sequence) -> Remedy:
@@ -111,12 +114,8 @@ def _cure(one: Sequence) -> Remedy:
             step=Step.CURE,
             command=f"{lines}\n-- and so every column of other tables that refers to it",
             effect=f"rewrites {one.table} and its indexes under a lock that keeps readers out "
-            "until it is done: only while the application is stopped, with room for a second copy. "
-            "For a large table in use instead: add a bigint column, have a trigger fill it, copy "
-            "the old rows in batches, build its unique index concurrently, then exchange the two "
-            "columns in one short transaction with lock_timeout. The sequence goes on above all "
-            "ids, also where it counts below zero by now. Does the application hold the id in 32 "
-            "bits anywhere?",
+            "until it is done: only while the application is stopped, with room for a second copy; "
+            "the runbook has the way for a large table in use",
             changes_state=True,
         )
     return Remedy(
@@ -136,7 +135,7 @@ def _negative(one: Sequence) -> Remedy | None:
     return Remedy(
         step=Step.STOP,
         command=f"SET lock_timeout = '2s';\n"
-        f"ALTER SEQUENCE {one.place} MINVALUE {low} MAXVALUE -1\n"
+        f"ALTER SEQUENCE {one.quoted} MINVALUE {low} MAXVALUE -1\n"
         f"  START WITH {low} RESTART WITH {low};",
         effect=f"gains {-low} values within a moment, all below zero: only if neither the "
         "application, nor an export, nor an ORDER BY on the id expects them to be positive; "
@@ -151,12 +150,12 @@ def _finding(one: Sequence, *, critical: float) -> Finding:
     negative = _negative(one) if grave else None
     look = Remedy(
         step=Step.CONFIRM,
-        command=f"SELECT last_value, is_called FROM {one.place};",
+        command=f"SELECT last_value, is_called FROM {one.quoted};",
         effect="look twice, an hour apart: the difference says how long the rest will last",
     )
     return Finding(
         status=Status.CRITICAL if grave else Status.WARNING,
-        summary=f"The sequence {one.text} {end}: {_used(one, 3):.1%} used, {one.left} left.",
+        summary=f"The sequence {one.place} {end}: {_used(one, 3):.1%} used, {one.left} left.",
         evidence=tuple(_evidence(one)),
         cause=Cause(
             label="sequence.exhausted",
@@ -180,7 +179,7 @@ def _notes(found: Sequences) -> Iterator[str]:
             f"GRANT pg_read_all_data TO {quote_identifier(found.role)};"
         )
     if locked:
-        names = ", ".join(one.text for one in locked[:_SHOWN])
+        names = ", ".join(one.place for one in locked[:_SHOWN])
         yield f"not looked at, since another session alters or locks them: {names}"
     if found.candidates + found.passed_over > len(found.sequences):
         yield (

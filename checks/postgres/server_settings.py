@@ -1,6 +1,5 @@
 import ipaddress
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -16,7 +15,7 @@ from backend_doctor import (
     Step,
     check,
 )
-from backend_doctor.backends.postgres.server_settings import ServerSettings
+from backend_doctor.backends.postgres.server_settings import FileError, ServerSettings
 from backend_doctor.backends.postgres.sizes import size_text
 
 _GIB = 1024**3
@@ -30,8 +29,7 @@ _LOGS = {
 }
 
 
-@dataclass(frozen=True)
-class _Harm:
+class _Harm(msgspec.Struct, frozen=True):
     """A setting that must not stand as it does; ``label`` is the cause that it makes."""
 
     name: str
@@ -137,6 +135,48 @@ def _pending(names: tuple[str, ...]) -> Finding:
     )
 
 
+def _told(error: FileError) -> str:
+    return f"{error.place}{f', {error.name}' if error.name else ''}: {error.error}"
+
+
+def _unreadable(errors: Sequence[FileError]) -> Finding:
+    first, more = errors[0], len(errors) - 1
+    also = f", nor {more} more" if more else ""
+    return Finding(
+        status=Status.CRITICAL,
+        summary=f"The server could not start again: it cannot take {_told(first)}{also}.",
+        evidence=tuple(
+            Evidence(
+                key="file_error", value=one.place, text=_told(one), source="pg_file_settings.error"
+            )
+            for one in errors
+        ),
+        cause=Cause(
+            label="settings.file_error",
+            confidence=Confidence.CERTAIN,
+            because="a start refuses a configuration with an error, and a reload leaves changes "
+            "out; the server runs on with what it read before",
+        ),
+        remedies=(
+            Remedy(
+                step=Step.CURE,
+                command=f"Correct or remove the line {first.line} of {first.file}.",
+                effect="changes nothing yet: the file is read at the next reload; a line of "
+                "postgresql.auto.conf too, while nobody runs ALTER SYSTEM",
+                changes_state=True,
+                language="text",
+            ),
+            Remedy(
+                step=Step.CONFIRM,
+                command="SELECT sourcefile, sourceline, name, error\n"
+                "  FROM pg_file_settings WHERE error IS NOT NULL;",
+                effect="reads the files, puts nothing in force: only lines that wait for a restart "
+                "may be left; then SELECT pg_reload_conf()",
+            ),
+        ),
+    )
+
+
 def _memory_advice(settings: ServerSettings, connections: int) -> Iterator[str]:
     cache = settings.find("effective_cache_size")
     if connections > 500:
@@ -196,7 +236,7 @@ def _found(settings: ServerSettings, harms: tuple[_Harm, ...]) -> list[_Harm]:
 
 @check
 def server_settings(settings: ServerSettings, instance: Instance) -> Iterator[Finding]:
-    """Settings endanger the data, or are not the ones in force.
+    """Settings endanger the data, are not the ones in force, or cannot be read at a start.
 
     A server that is reached over a loopback address or a socket is taken for a development
     server: what would be an alarm elsewhere is a note there. Advice never alarms.
@@ -217,6 +257,8 @@ def server_settings(settings: ServerSettings, instance: Instance) -> Iterator[Fi
             label="settings.autovacuum_off", confidence=Confidence.CERTAIN, because=because
         )
         findings.append(_harmful(Status.WARNING, cause, unswept))
+    if settings.file_errors:
+        findings.append(_unreadable(settings.file_errors))
     if settings.pending:
         findings.append(_pending(settings.pending))
     if not findings:

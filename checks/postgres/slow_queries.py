@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import msgspec
 
 from backend_doctor import Finding, Looks, Measure, Status, check
+from backend_doctor.backends.postgres.counters import Counters
 from backend_doctor.backends.postgres.plans.plans import Plans
 from backend_doctor.backends.postgres.plans.slow_findings import (
     found_slow,
@@ -19,6 +20,7 @@ from backend_doctor.backends.postgres.plans.slowness import (
 from backend_doctor.backends.postgres.plans.unfinished_findings import running, unread
 from backend_doctor.backends.postgres.sessions import Sessions
 from backend_doctor.backends.postgres.statements import Statements, StatementStatistics
+from backend_doctor.backends.postgres.write_rates import write_rates
 
 
 @check
@@ -27,6 +29,7 @@ def slow_queries(
     statements: Looks[Statements] | None,
     plans: Plans | None,
     sessions: Looks[Sessions],
+    counters: Looks[Counters] | None,
     *,
     share: float = 0.20,
     mean_ms: float = 10.0,
@@ -46,10 +49,10 @@ def slow_queries(
     ``calls`` of them, that keeps ``busy`` sessions busy on average. Its plan is blamed where it
     reads a whole table of ``table_rows`` and throws ``removed_ratio`` times as many rows away
     as it keeps, or where it is wrong by ``misestimate``; its client where it is slow to take
-    ``result_rows`` or more. One without a plan is told from ``unexplained_ms`` on; without
-    counters, one that runs for ``running_seconds``.
+    ``result_rows`` or more, or a few for which a call reads 10 MiB. One without a plan is told
+    from ``unexplained_ms`` on; without counters, one that runs for ``running_seconds``.
     """
-    known = plans or Plans(statements=())
+    known = (plans or Plans(statements=())).with_writes(write_rates(counters))
     limits = Limits(table_rows, removed_ratio, misestimate, result_rows)
     found = statements_of(statements, plans, sessions) if statements else []
     slow = [
@@ -60,7 +63,7 @@ def slow_queries(
         and one.load.calls >= calls
         and one.load.busy >= busy
     ]
-    said = [_say(one, known, limits, unexplained_ms, critical_ms) for one in slow]
+    said = [_say(one, known, sessions.last, limits, unexplained_ms, critical_ms) for one in slow]
     findings = [one for one in said if isinstance(one, Finding)]
     told = {subject.value for one in findings for subject in one.subjects}
     for one in unended(plans, sessions, running_seconds):
@@ -86,7 +89,12 @@ def slow_queries(
 
 
 def _say(
-    slow: SlowStatement, plans: Plans, limits: Limits, unexplained_ms: float, critical_ms: float
+    slow: SlowStatement,
+    plans: Plans,
+    now: Sessions,
+    limits: Limits,
+    unexplained_ms: float,
+    critical_ms: float,
 ) -> Finding | str:
     """A finding for a slow statement, or a note where there is nothing to find."""
     if slow.waits_for_locks:
@@ -95,4 +103,4 @@ def _say(
     if why := reasons(slow, tables_of(plans), limits):
         critical = slow.share >= 0.5 and slow.load.mean_ms >= critical_ms
         return found_slow(slow, why, critical=critical)
-    return unclear(slow, plans, limits, unexplained_ms)
+    return unclear(slow, plans, now, limits, unexplained_ms)

@@ -6,6 +6,7 @@ from backend_doctor import (
     Each,
     Evidence,
     Finding,
+    Instance,
     Measure,
     Remedy,
     Status,
@@ -86,7 +87,11 @@ _REMEDIES = (
 
 @check
 def stale_connections(
-    slots: Slots, faces: Each[HealthAnswers], *, recent_seconds: float = 1800.0
+    slots: Slots,
+    faces: Each[HealthAnswers],
+    instance: Instance,
+    *,
+    recent_seconds: float = 1800.0,
 ) -> Iterator[Finding]:
     """Requests fail on connections that ended when the server was restarted: the pool kept them.
 
@@ -102,6 +107,7 @@ def stale_connections(
             status=Status.UNKNOWN,
             summary="Since when the server runs could not be seen."
             + (f" {len(lost)} requests name a lost connection." if lost else ""),
+            subjects=(Subject(kind="login", value=instance.address),) * slots.refused,
             measures=measures,
         )
         return

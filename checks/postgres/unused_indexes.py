@@ -38,7 +38,7 @@ def _on_replicas(index: SchemaIndex) -> Remedy:
         step=Step.CONFIRM,
         command="SELECT s.idx_scan, d.stats_reset, pg_postmaster_start_time()\n"
         "  FROM pg_stat_user_indexes s, pg_stat_database d\n"
-        f" WHERE s.indexrelid = to_regclass({quote_literal(index.place)})\n"
+        f" WHERE s.indexrelid = to_regclass({quote_literal(index.quoted)})\n"
         "   AND d.datname = current_database();",
         effect="run it on every replica too: it must be 0 on all of them, over as long a time",
     )
@@ -47,7 +47,7 @@ def _on_replicas(index: SchemaIndex) -> Remedy:
 def _drop(index: SchemaIndex) -> Remedy:
     return Remedy(
         step=Step.CURE,
-        command=f"SET lock_timeout = '30s';\nDROP INDEX CONCURRENTLY {index.place};",
+        command=f"SET lock_timeout = '30s';\nDROP INDEX CONCURRENTLY {index.quoted};",
         effect=f"frees {index.size}; keep its definition (pg_get_indexdef) to make it again. Only "
         "after replicas and rare jobs were asked; outside of a transaction",
         changes_state=True,

@@ -1,5 +1,4 @@
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import msgspec
 
@@ -24,8 +23,7 @@ _ALL_IDS = 2_100_000_000
 _REPAIRED = 3
 
 
-@dataclass(frozen=True)
-class _Clock:
+class _Clock(msgspec.Struct, frozen=True):
     """One of the two counters that wrap: its oldest database and tables, and its settings."""
 
     ids: str

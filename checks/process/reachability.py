@@ -15,7 +15,7 @@ from backend_doctor import (
     Subject,
     check,
 )
-from backend_doctor.backends.reachability import given_on_the_command_line
+from backend_doctor.backends.reachability import where_it_came_from
 
 
 def _cause(login: Login) -> Cause:
@@ -66,13 +66,8 @@ def reachability(login: Login, instance: Instance) -> Iterator[Finding]:
                 effect="looks for it again; as root it shows every user's processes",
                 language="sh",
             ),
-            given_on_the_command_line()
-            if instance.adhoc
-            else Remedy(
-                step=Step.CONFIRM,
-                command="backend-doctor config show",
-                effect="shows how the process is named, and where that was configured",
-                language="sh",
+            where_it_came_from(
+                instance, effect="shows how the process is named, and where that was configured"
             ),
         ),
         subjects=(Subject(kind="login", value=instance.address),),

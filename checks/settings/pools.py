@@ -1,5 +1,6 @@
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from backend_doctor import (
     Cause,
@@ -24,8 +25,7 @@ from backend_doctor.backends.settings.application import ApplicationSettings, St
 _POOL_SIZE, _MAX_OVERFLOW = 5, 10
 
 
-@dataclass(frozen=True)
-class _Room:
+class _Room(msgspec.Struct, frozen=True):
     """What a server has to give; ``seen`` whether it told so itself."""
 
     connections: int
@@ -34,8 +34,7 @@ class _Room:
     address: str = ""
 
 
-@dataclass(frozen=True)
-class _Pool:
+class _Pool(msgspec.Struct, frozen=True):
     """One process's pool of one store, and the room on the server; None: unbounded."""
 
     name: str

@@ -1,5 +1,6 @@
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from backend_doctor import (
     Cause,
@@ -16,8 +17,7 @@ from backend_doctor.backends.settings.application import ApplicationSettings, St
 _LOUD = {"debug", "trace", "notset"}
 
 
-@dataclass(frozen=True)
-class _Slip:
+class _Slip(msgspec.Struct, frozen=True):
     """What is fine for one developer and not in production."""
 
     stated: Stated

@@ -13,6 +13,7 @@ from backend_doctor import (
     Subject,
     check,
 )
+from backend_doctor.backends.reachability import where_it_came_from
 from backend_doctor.backends.settings.application import ApplicationSettings
 
 
@@ -43,11 +44,8 @@ def readable(
             because="an application that is started with this file cannot read it either",
         ),
         remedies=(
-            Remedy(
-                step=Step.CONFIRM,
-                command="backend-doctor config show",
-                effect="shows which file is meant and where its name came from",
-                language="sh",
+            where_it_came_from(
+                instance, effect="shows which file is meant and where its name came from"
             ),
             Remedy(
                 step=Step.CURE,

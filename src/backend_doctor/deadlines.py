@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
+
+import msgspec
 
 T = TypeVar("T")
 # how long a cancelled driver gets to let go before it is left behind
@@ -35,8 +36,7 @@ class MonotonicClock:
         await asyncio.sleep(seconds)
 
 
-@dataclass(frozen=True)
-class Timing:
+class Timing(msgspec.Struct, frozen=True):
     """How long things may take, in seconds.
 
     ``sampling`` is how long kinds that sample do so, None for as long as the window.

@@ -1,7 +1,8 @@
 """Who explains whom: nests symptoms beneath root causes and puts the worst root first."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from functools import reduce
 
 import msgspec
 
@@ -14,13 +15,12 @@ _ACUTE_KINDS = frozenset({"pid", "query", "application", "endpoint", "error", "l
 _ALARMING = frozenset({Status.WARNING, Status.CRITICAL})
 
 
-@dataclass
-class _Node:
+class _Node(msgspec.Struct):
     result: Result
     scoped: dict[tuple[str, Subject], Subject]
     parent: "_Node | None" = None
     shared: tuple[Subject, ...] = ()
-    children: list["_Node"] = field(default_factory=list)
+    children: list["_Node"] = []
 
     @property
     def top(self) -> "_Node":
@@ -100,6 +100,32 @@ def _scoped(result: Result, address: str) -> dict[tuple[str, Subject], Subject]:
     return found
 
 
+def _place(result: Result) -> tuple[str, str, str]:
+    return (result.service, result.backend, result.instance)
+
+
+def _spared(result: Result, earlier: Result) -> Result:
+    """The result without the indexes that an earlier one of the same server builds: one that
+    begins with their columns serves both."""
+    finding, known = result.finding, earlier.finding.remedies
+    for theirs in known:
+        served = [
+            own for own in finding.remedies if own.builds == theirs.builds[: len(own.builds)] != ()
+        ]
+        if not served:
+            continue
+        # nor need they be told twice what to look at before and after
+        commands = {one.command for one in (*known, *served)}
+        table, *columns = theirs.builds
+        note = f"the index of {earlier.check} on {table} ({', '.join(columns)}) serves it too"
+        finding = msgspec.structs.replace(
+            finding,
+            remedies=tuple(own for own in finding.remedies if own.command not in commands),
+            notes=(note, *finding.notes),
+        )
+    return msgspec.structs.replace(result, finding=finding)
+
+
 def diagnose(
     results: Iterable[Result], addresses: Mapping[tuple[str, str, str], str]
 ) -> tuple[Result, ...]:
@@ -107,14 +133,11 @@ def diagnose(
 
     A finding folds under another of the same service only if that one lists its cause in
     ``explains`` (or names the same cause) and both share a subject. ``addresses`` maps
-    (service, backend, instance) to the server, within which pids and query ids are unique.
+    (service, backend, instance) to the server, within which pids and query ids are unique. What
+    one root builds, a later one does not build again.
     """
     nodes = [
-        _Node(
-            result,
-            _scoped(result, addresses.get((result.service, result.backend, result.instance), "")),
-        )
-        for result in results
+        _Node(result, _scoped(result, addresses.get(_place(result), ""))) for result in results
     ]
     _fold(nodes)
     roots = [node for node in nodes if node.parent is None]
@@ -125,8 +148,11 @@ def diagnose(
         return (worst, bool(node.cause), len(node.children), acute, node.own_rank[1])
 
     ordered: list[Result] = []
+    told: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
     for root in sorted(roots, key=weight, reverse=True):
-        ordered.append(root.result)
+        earlier = told[_place(root.result)]
+        earlier.append(reduce(_spared, earlier, root.result))
+        ordered.append(earlier[-1])
         for child in sorted(root.children, key=lambda node: node.own_rank, reverse=True):
             fold = Fold(under=root.result.id, shared=child.shared)
             ordered.append(msgspec.structs.replace(child.result, explained_by=fold))

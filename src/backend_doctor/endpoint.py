@@ -1,7 +1,8 @@
 """Where a backend is reached, and with what credentials; made by `config`, used by `backends`."""
 
-from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from backend_doctor.secret import Secret
 
@@ -17,8 +18,7 @@ DEFAULT_PORTS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tls:
+class Tls(msgspec.Struct, frozen=True, kw_only=True):
     """Transport security in libpq's words; the files are paths to PEM files."""
 
     mode: TlsMode = "prefer"
@@ -27,8 +27,7 @@ class Tls:
     key_file: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A parsed URL. ``hosts`` are (name or address, port), tried in order.
 
     ``socket`` is a unix socket's path (Redis) or folder (PostgreSQL) and then stands in for
@@ -44,7 +43,7 @@ class Endpoint:
     user: str | None = None
     password: Secret | None = None
     database: str | None = None
-    tls: Tls = field(default_factory=Tls)
+    tls: Tls = Tls()
     socket: str | None = None
     options: tuple[tuple[str, str], ...] = ()
     url: str = ""

@@ -3,7 +3,8 @@
 import asyncio
 import datetime
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from backend_doctor import __version__
 from backend_doctor.backends import Connection, connect, load
@@ -27,16 +28,14 @@ from backend_doctor.registry import Check, Need
 from backend_doctor.snapshot import Examined, Look, Snapshot, raw, seen_twice
 
 
-@dataclass(frozen=True)
-class Examinee:
+class Examinee(msgspec.Struct, frozen=True):
     """One configured backend, ready to be examined."""
 
     instance: Instance
     endpoint: Endpoint
 
 
-@dataclass
-class _Session:
+class _Session(msgspec.Struct):
     """One connection and all that is seen through it; several instances may share it."""
 
     endpoint: Endpoint
@@ -46,8 +45,8 @@ class _Session:
     connection: Connection | None = None
     lost: Absence | None = None
     opened: float = 0.0
-    facts: dict[str, list[Look]] = field(default_factory=dict)
-    known: dict[type[Fact], Fact | Absence] = field(default_factory=dict)
+    facts: dict[str, list[Look]] = {}
+    known: dict[type[Fact], Fact | Absence] = {}
     seconds: float = 0.0
 
 
@@ -124,10 +123,14 @@ class Engine:
             progress(f"{place}: connecting")
             await self._open(session)
             progress(f"{place}: looking")
-            await self._look(session, (*facts.early, *facts.twice))
+            await self._look(session, facts.early)
+            first = self._clock.now()
+            await self._look(session, facts.twice)
             if facts.twice and any(isinstance(session.known[f], Fact) for f in facts.twice):
-                progress(f"{place}: second look in {self._timing.window:g} s")
-                await self._clock.sleep(self._timing.window)
+                # a look that has to wait itself, as for late answers, counts into the window
+                left = max(0.0, self._timing.window - (self._clock.now() - first))
+                progress(f"{place}: second look in {left:.0f} s")
+                await self._clock.sleep(left)
                 await self._look(session, facts.twice)
             await self._look(session, facts.late)
         finally:

@@ -6,7 +6,6 @@ A fact type lives beside its SQL or command in ``backends/<kind>/`` and has a cl
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Generic, TypeVar
 
@@ -17,10 +16,12 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """A typed, immutable, JSON-serialisable observation of one backend.
 
     ``epoch`` may be overridden: when it differs between two looks (a restart, a reset of
-    statistics), no rate can be told from them.
+    statistics), no rate can be told from them. What is ``lasting`` holds for a whole run: it is
+    seen once, even where something is made from it in both looks.
     """
 
     seconds_limit: ClassVar[float] = 5.0
+    lasting: ClassVar[bool] = False
 
     @classmethod
     def spoken(cls) -> str:
@@ -66,8 +67,7 @@ class Absent(Exception):  # noqa: N818 - it is an answer, not an error
 F = TypeVar("F", bound=Fact)
 
 
-@dataclass(frozen=True)
-class Looks(Generic[F]):
+class Looks(msgspec.Struct, Generic[F], frozen=True):
     """The same fact seen twice, ``seconds`` apart on the run's own monotonic clock."""
 
     first: F
@@ -78,7 +78,6 @@ class Looks(Generic[F]):
 E = TypeVar("E")
 
 
-@dataclass(frozen=True)
 class Each(Mapping[str, "E | Absence"], Generic[E]):
     """One fact (or its :class:`Looks`) of every instance in the service that has it, by name.
 
@@ -86,16 +85,17 @@ class Each(Mapping[str, "E | Absence"], Generic[E]):
     requests failed.
     """
 
-    found: dict[str, "E | Absence"]
+    def __init__(self, found: dict[str, "E | Absence"]) -> None:
+        self._found = found
 
     def __getitem__(self, name: str) -> "E | Absence":
-        return self.found[name]
+        return self._found[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.found)
+        return iter(self._found)
 
     def __len__(self) -> int:
-        return len(self.found)
+        return len(self._found)
 
 
 Setting = str | int | float | bool | tuple[str, ...]
@@ -136,6 +136,11 @@ class Instance(Fact, frozen=True):
         """A declared whole number, or None."""
         value = self.settings.get(key)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A declared list of texts, or nothing."""
+        value = self.settings.get(key)
+        return value if isinstance(value, tuple) else ()
 
 
 class Service(Fact, frozen=True):

@@ -1,7 +1,8 @@
 """How many connections the declared pools may ask of one server: arithmetic, no server asked."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from backend_doctor.facts import Instance, Service
 
@@ -15,8 +16,7 @@ _SETTINGS = {
 }
 
 
-@dataclass(frozen=True)
-class Fleet:
+class Fleet(msgspec.Struct, frozen=True):
     """Declared demand in connections: ``own`` of this service, ``others`` of services that
     share the server. 0 where nothing is declared; ``own_pool`` is one process's pool.
 

@@ -58,13 +58,15 @@ class Evidence(_Data, frozen=True):
     """One observed fact in support of a finding.
 
     ``key`` is stable and machine-readable (``sessions_idle_in_transaction``), ``value`` is
-    what was observed, ``text`` says it in plain words, ``source`` names where it was read.
+    what was observed, ``text`` says it in plain words, ``source`` names where it was read. What
+    ``repeats`` the summary, the cause or other evidence is shown to people only on demand.
     """
 
     key: str
     value: Value
     text: str
     source: str = ""
+    repeats: bool = False
 
 
 class Cause(_Data, frozen=True):
@@ -79,7 +81,7 @@ class Remedy(_Data, frozen=True):
     """One next command, safe to paste.
 
     ``effect`` says what it does and its blast radius; ``language`` is sql, sh, redis, yaml
-    or text.
+    or text. ``builds`` names an index that it builds, by its table and then its columns.
     """
 
     step: Step
@@ -87,6 +89,7 @@ class Remedy(_Data, frozen=True):
     effect: str
     changes_state: bool = False
     language: str = "sql"
+    builds: tuple[str, ...] = ()
 
 
 class Subject(_Data, frozen=True, order=True, omit_defaults=True):

@@ -1,9 +1,10 @@
 """Where in the configuration something stands, and the one form of its errors."""
 
-import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from backend_doctor.errors import ConfigurationError
 from backend_doctor.text import safe_text, shorten
@@ -11,8 +12,7 @@ from backend_doctor.text import safe_text, shorten
 _WORD = re.compile(r"[A-Za-z0-9_.\-]{1,60}")
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A file (or variable, or argument), a line (0: none) and a key path ("": the top)."""
 
     source: str
@@ -47,8 +47,10 @@ def fault(place: str, problem: str, expected: str = "", hint: str = "") -> Confi
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A question that names the nearest known word, or "" when none is near."""
+    from difflib import get_close_matches
+
     by_spelling = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), by_spelling, n=1, cutoff=0.6)
+    near = get_close_matches(word.lower(), by_spelling, n=1, cutoff=0.6)
     return f'did you mean "{by_spelling[near[0]]}"?' if near else ""
 
 

@@ -1,9 +1,11 @@
 """Which facts a set of checks needs, in which order, and which of them twice."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from functools import cache
 from types import NoneType
 from typing import Any, get_args, get_type_hints
+
+import msgspec
 
 from backend_doctor.facts import Fact, Instance, Login, Service
 from backend_doctor.registry import Check, Need, home, need_of
@@ -11,8 +13,7 @@ from backend_doctor.registry import Check, Need, home, need_of
 SUPPLIED: tuple[type[Fact], ...] = (Service, Instance, Login)
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """One parameter of a fact's ``collect``: another fact, or (``need`` None) the connection."""
 
     parameter: str
@@ -20,8 +21,7 @@ class Source:
     optional: bool
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """Facts in the order to read them: those of the first look only, those looked at twice,
     and those that are made from a second look."""
 
@@ -34,10 +34,12 @@ def _is_fact(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, Fact)
 
 
-def sources(fact: type[Fact]) -> Iterator[Source]:
+@cache
+def sources(fact: type[Fact]) -> tuple[Source, ...]:
     """What a fact is collected from; nothing for the facts that the engine supplies."""
     if fact in SUPPLIED:
-        return
+        return ()
+    found = []
     hints = get_type_hints(getattr(fact, "collect"))  # noqa: B009 - not part of the base class
     for name, annotation in hints.items():
         if name == "return":
@@ -46,10 +48,9 @@ def sources(fact: type[Fact]) -> Iterator[Source]:
         optional = NoneType in parts
         # of Looks[Sessions] | None too
         inner = [one for part in parts for one in (get_args(part) or (part,))]
-        if any(_is_fact(one) for one in inner):
-            yield Source(name, need_of(name, annotation), optional)
-        else:
-            yield Source(name, None, optional)
+        need = need_of(name, annotation) if any(map(_is_fact, inner)) else None
+        found.append(Source(name, need, optional))
+    return tuple(found)
 
 
 def _ordered(facts: Iterable[type[Fact]]) -> list[type[Fact]]:
@@ -77,7 +78,7 @@ def depends(fact: type[Fact], on: Iterable[type[Fact]]) -> bool:
 def plan(checks: Iterable[Check], kind: str, *, two_looks: bool = True) -> Plan:
     """The facts of one kind of backend that the checks need, those of other kinds included.
 
-    What a twice-seen fact is made from is seen twice too.
+    What a twice-seen fact is made from is seen twice too, unless it is lasting.
     """
     needs = [
         need
@@ -89,7 +90,7 @@ def plan(checks: Iterable[Check], kind: str, *, two_looks: bool = True) -> Plan:
     if not two_looks:
         return Plan(tuple(everything), (), ())
     wanted = set(_ordered(need.fact for need in needs if "looks" in need.form))
-    twice = tuple(fact for fact in everything if fact in wanted)
-    single = [fact for fact in everything if fact not in wanted]
+    twice = tuple(fact for fact in everything if fact in wanted and not fact.lasting)
+    single = [fact for fact in everything if fact not in twice]
     late = tuple(fact for fact in single if depends(fact, twice))
     return Plan(tuple(fact for fact in single if fact not in late), twice, late)

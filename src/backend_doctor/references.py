@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from backend_doctor.errors import ConfigurationError
 from backend_doctor.place import did_you_mean, fault
@@ -14,8 +15,7 @@ _LARGEST = 65_536
 _DEEPEST = 10
 
 
-@dataclass(frozen=True)
-class Resolved:
+class Resolved(msgspec.Struct, frozen=True):
     """A text with its references resolved; ``origin`` names them ("from A, B"), or is ""."""
 
     text: str

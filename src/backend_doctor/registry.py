@@ -2,13 +2,15 @@
 
 import importlib.util
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
 
 from backend_doctor.errors import UserError
 from backend_doctor.facts import Each, Fact, Looks
@@ -18,6 +20,7 @@ CheckFunction = Callable[..., Iterable[Finding]]
 Decorated = TypeVar("Decorated", bound=CheckFunction)
 Form = Literal["one", "looks", "each", "each_looks"]
 _MARK = "__backend_doctor_check__"
+_PLUGINS = "backend_doctor.checks"
 _CAUSE_LABEL = re.compile(r"^[a-z]+\.[a-z0-9_]+$")
 
 
@@ -27,8 +30,7 @@ def check(function: Decorated) -> Decorated:
     return function
 
 
-@dataclass(frozen=True)
-class Need:
+class Need(msgspec.Struct, frozen=True):
     """One positional parameter: which fact, once, as two looks or of each instance."""
 
     parameter: str
@@ -37,8 +39,7 @@ class Need:
     optional: bool
 
 
-@dataclass(frozen=True)
-class Limit:
+class Limit(msgspec.Struct, frozen=True):
     """One keyword-only parameter: a threshold that the configuration may change."""
 
     name: str
@@ -46,8 +47,7 @@ class Limit:
     default: Any
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """A loaded check. ``id`` is ``<backend>.<symptom>``, ``path`` its file."""
 
     id: str
@@ -162,19 +162,48 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _plugin_folders() -> Iterator[Path]:
+    if not any(_declares(place) for place in sys.path):
+        return
     from importlib.metadata import entry_points
 
-    for point in entry_points(group="backend_doctor.checks"):
+    for point in entry_points(group=_PLUGINS):
         try:
             spec = importlib.util.find_spec(point.value)
         except ImportError:
             spec = None
         if spec is None or not spec.submodule_search_locations:
             raise UserError(
-                f"entry point {point.name!r} in group backend_doctor.checks: no package named "
+                f"entry point {point.name!r} in group {_PLUGINS}: no package named "
                 f"{point.value!r}\nInstall the plugin again, or uninstall it."
             )
         yield Path(next(iter(spec.submodule_search_locations)))
+
+
+def _declares(place: str) -> bool:
+    """Whether a distribution in one place of ``sys.path`` names our group, or may.
+
+    importlib.metadata would parse every distribution's entry points at each start, mostly to find
+    none; for so many files paths as text take a quarter of what Path takes.
+    """
+    try:
+        names = os.listdir(place or ".")  # noqa: PTH208
+    except NotADirectoryError:
+        return True  # an archive, which only importlib.metadata looks into
+    except OSError:
+        return False
+    return any(
+        _PLUGINS.encode() in _entry_points(f"{place or '.'}/{name}/entry_points.txt")
+        for name in names
+        if name.lower().endswith((".dist-info", "egg-info"))
+    )
+
+
+def _entry_points(file: str) -> bytes:
+    try:
+        with open(file, "rb") as stream:  # noqa: PTH123
+            return stream.read()
+    except OSError:
+        return b""
 
 
 def load_checks(

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from backend_doctor import console
+from backend_doctor.console import Blocked
 from backend_doctor.errors import UserError
 from backend_doctor.registry import Check, bundled_folder
 
@@ -42,10 +44,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 @dataclass(frozen=True)
 class Sighting:
-    """A kind of message that was found, on so many lines."""
+    """A kind of message that was found, on so many lines.
+
+    ``blocked`` is the request that the first of them tells of, where a browser wrote it.
+    """
 
     message: Message
     lines: int
+    blocked: Blocked | None = None
 
 
 @dataclass(frozen=True)
@@ -76,11 +82,15 @@ def _read(path: Path) -> list[Message]:
         raise UserError(f"{path}: no list of messages: {error}\nMend the file.") from error
 
 
-def _plain(text: str) -> str:
+def _spaced(text: str) -> str:
     text = text[:LONGEST_LINE]
     if not text.isascii():
         text = text.translate(_QUOTES)
-    return " ".join(text.split()).casefold()
+    return " ".join(text.split())
+
+
+def _plain(text: str) -> str:
+    return _spaced(text).casefold()
 
 
 class _Matcher:
@@ -120,16 +130,18 @@ def read(lines: Iterable[str], messages: Iterable[Message]) -> Reading:
     before: deque[str] = deque(maxlen=2)
     for line in lines:
         total += 1
-        text = _plain(line)
-        found = matcher.find(text)
+        text = whole = _spaced(line)
+        found = matcher.find(text.casefold())
         pasted = total <= _PASTED_LINES and before and len(before[-1]) >= _BROKEN_AT
         if found is None and pasted:
-            found = matcher.find(" ".join((*before, text)))
+            whole = " ".join((*before, text))
+            found = matcher.find(whole.casefold())
         before.append(text)
         if found is not None:
             before.clear()
-            seen = counts.get(id(found))
-            counts[id(found)] = Sighting(found, seen.lines + 1 if seen else 1)
+            seen = counts.get(id(found)) or Sighting(found, 0)
+            blocked = seen.blocked or console.parse(whole)
+            counts[id(found)] = Sighting(found, seen.lines + 1, blocked)
     ordered = sorted(counts.values(), key=lambda s: (-s.message.telling, -s.lines))
     return Reading(total, tuple(ordered))
 

@@ -2,9 +2,10 @@
 
 import datetime
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from backend_doctor.errors import ConfigurationError
 from backend_doctor.place import Place, fault, shown
@@ -22,8 +23,7 @@ Scalar = str | int | float | bool | datetime.date | None
 _TYPES = {"str", "int", "float", "bool", "null", "timestamp"}
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """One value of the tree and its place: a scalar, a list or a mapping of nodes."""
 
     value: "Scalar | list[Node] | dict[str, Node]"

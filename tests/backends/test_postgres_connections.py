@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import asyncpg
 import pytest
+from tests.checks.postgres.builders import session
 from tests.conftest import POSTGRES
 
 from backend_doctor.backends.postgres.clients import ClientProcesses
@@ -108,7 +110,7 @@ def test_newcomers_are_caught_and_named(server: PostgresServer) -> None:
             _, counters, sessions = await two_looks(db, lambda: asyncio.sleep(1.2))
             before = db.statements
             found = await Newcomers.collect(db, counters, sessions)
-            assert db.statements - before <= 3
+            assert db.statements - before == 1
             none_opened = Looks(counters.last, counters.last, 1.0)
             with pytest.raises(Absent, match="hardly"):
                 await Newcomers.collect(db, none_opened, sessions)
@@ -141,9 +143,18 @@ def test_what_is_at_work_and_who_holds_it(server: PostgresServer) -> None:
                 host=server.host,
                 port=server.port,
             )
-            found = await ClientProcesses.collect(place, slots, sessions)
+            with socket.create_server(("127.0.0.1", 0)) as other, ExitStack() as calls:
+                elsewhere = other.getsockname()
+                for _ in range(9):
+                    calls.enter_context(socket.create_connection(elsewhere))
+                found = await ClientProcesses.collect(place, slots, sessions)
         pids = {s.pid for s in sessions.last.clients if s.application == "worker"}
         assert {one.pid for one in found.clients if one.client_pid == os.getpid()} >= pids
+        held = [s for s in sessions.last.clients if s.application == "worker"]
+        ((owner, count),) = found.owners(held)
+        assert (owner.client_pid, count) == (os.getpid(), 2)
+        assert (owner.elsewhere, owner.connections) == ("{}:{}".format(*elsewhere), 9)
+        assert found.owners([*held, session(1)]) == []
         work = work_within(counters, sessions)
         assert work is not None
         assert work.in_transaction < 0.1

@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend_doctor.backends.postgres.plans.equivalent import NoEquivalentError, finding_rows
+from backend_doctor.backends.postgres.plans.equivalent import (
+    NoEquivalentError,
+    finding_rows,
+    typed_place,
+)
 from backend_doctor.backends.postgres.plans.words import UnreadableError, plannable, read, refusal
 
 FOUND = {
@@ -47,6 +51,27 @@ REFUSED = {
 def test_a_change_becomes_the_select_of_its_rows(text: str) -> None:
     assert finding_rows(text) == FOUND[text]
     assert refusal(read(FOUND[text])) == ""
+
+
+@pytest.mark.parametrize(
+    ("planned", "typed"),
+    [
+        ("SELECT t.ctid FROM t WHERE >x = $1", "UPDATE t SET x = $1 WHERE >x = $2"),
+        ("SELECT a.ctid FROM t a WHERE >a.n = 1", "DELETE FROM t a WHERE >a.n = 1 RETURNING a.m"),
+        ("SELECT nope.ctid FROM >nope WHERE nope.a = 1", "DELETE FROM >nope WHERE nope.a = 1"),
+        ('SELECT t.ctid FROM t WHERE >"Ü" = 1', 'UPDATE t SET a = 1 /* "Ü" */ WHERE >"Ü" = 1'),
+    ],
+)
+def test_a_place_in_the_select_is_found_in_the_typed_text(planned: str, typed: str) -> None:
+    there, here = (text.index(">") + 1 for text in (planned, typed))
+    assert typed_place(planned.replace(">", ""), there, typed.replace(">", "")) == here
+
+
+@pytest.mark.parametrize(
+    ("planned", "position"), [("SELECT b", 8), ("SELECT a", 8), ("SELECT a", 9), ("SELECT a", 99)]
+)
+def test_a_place_that_is_not_one_is_none(planned: str, position: int) -> None:
+    assert typed_place(planned, position, "DELETE FROM a WHERE a") is None
 
 
 @pytest.mark.parametrize("text", REFUSED)

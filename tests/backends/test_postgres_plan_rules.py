@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.conftest import POSTGRES
+from tests.safety.client import Client
 
 from backend_doctor import Finding, Status
 from backend_doctor.backends.postgres.plans.asked import Asked
@@ -46,12 +47,14 @@ CREATE TABLE bounds AS SELECT g AS low, g + 5 AS high FROM generate_series(1, 30
 CREATE TABLE parts (id int, at int) PARTITION BY RANGE (at);
 SELECT format('CREATE TABLE part_%s PARTITION OF parts FOR VALUES FROM (%s) TO (%s)', g, g, g + 1)
   FROM generate_series(1, 5) AS g;
+CREATE TABLE many AS SELECT g AS id, g % 10000 AS n FROM generate_series(1, 120000) AS g;
 VACUUM ANALYZE;
 """
 ASKED = {
     "page": "SELECT * FROM visits ORDER BY id LIMIT 20",
     "deep": "SELECT * FROM visits ORDER BY id LIMIT 20 OFFSET 40000",
     "sorted": "SELECT * FROM visits ORDER BY md5(email)",
+    "distinct": "SELECT count(DISTINCT md5(email)) FROM visits",
     "alone": "SELECT * FROM visits WHERE n = 5",
     "first": "SELECT * FROM visits WHERE n < 900 LIMIT 40",
     "lower": "SELECT * FROM visits WHERE lower(email) = 'x'",
@@ -59,15 +62,21 @@ ASKED = {
     "like": "SELECT * FROM visits WHERE email LIKE '%x'",
     "open": "SELECT * FROM visits WHERE state = 'open'",
     "done": "SELECT * FROM visits WHERE state = 'done'",
+    "newest": "SELECT * FROM visits WHERE state = 'done' ORDER BY id LIMIT 20",
+    "newest of one": "SELECT * FROM visits WHERE email = 'x' ORDER BY id LIMIT 20",
     "ranges": "SELECT count(*) FROM visits v JOIN bounds b ON v.n BETWEEN b.low AND b.high",
     "parts": "SELECT * FROM parts WHERE id = 5",
+    "outer": "SELECT p.id FROM many o LEFT JOIN many p ON p.id = o.id WHERE coalesce(p.n, 0) = 7",
+    "both": "SELECT o.id FROM many o JOIN many p ON p.id = o.id WHERE o.n + p.n = 14",
+    "equal": "SELECT o.id FROM many o JOIN many p ON p.id = o.id AND p.n = o.n + 1",
+    "some": "SELECT o.id FROM many o JOIN many p ON p.id = o.id WHERE o.n + p.n < 300",
 }
 RUN = "run: "
 ENOUGH = "16MB"
 
 
-async def _explained(server: PostgresServer) -> dict[str, str]:
-    admin = await asyncpg.connect(server.admin_url())
+async def _explained(url: str) -> dict[str, str]:
+    admin = await asyncpg.connect(url)
     try:
         for statement in _MAKE.split(";\n")[:-1]:
             for (made,) in [
@@ -88,10 +97,13 @@ async def _explained(server: PostgresServer) -> dict[str, str]:
         await admin.close()
 
 
-@pytest.fixture(scope="module", params=[15, 18])
+@pytest.fixture(scope="module", params=POSTGRES)
 def documents(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
-    with PostgresServer(POSTGRES[request.param]()) as running:
-        yield asyncio.run(_explained(running))
+    server: PostgresServer = request.getfixturevalue(f"postgres{request.param}")
+    with Client(server.admin_url()) as admin:
+        admin.do("CREATE DATABASE planned")
+        yield asyncio.run(_explained(server.admin_url("planned")))
+        admin.do("DROP DATABASE planned WITH (FORCE)")
 
 
 def visits(**fields: Any) -> Table:
@@ -280,6 +292,13 @@ def test_a_sort_that_spills_call_after_call(documents: dict[str, str]) -> None:
     ]
 
 
+def test_a_sort_within_an_aggregate_keeps_the_rows_beneath_it(documents: dict[str, str]) -> None:
+    (reason,) = said(read_plan(documents["distinct"], "generic"), rows=1, blocks=640, temp=600)
+    (kept,) = (one for one in reason.evidence if one.key == "plan_node")
+    assert "keeps about 50000 rows" in kept.text
+    assert reason.summary.startswith(f"{'An' if kept.value == 'Aggregate' else 'A'} {kept.value} ")
+
+
 def test_a_wrapped_column_passes_its_index_by(documents: dict[str, str]) -> None:
     lower = read_plan(documents["lower"], "generic")
     (reason,) = said(lower, rows=1, blocks=640)
@@ -319,6 +338,40 @@ def test_rows_compared_pair_by_pair(documents: dict[str, str]) -> None:
     assert run[0].cause.confidence == "certain"
 
 
+@pytest.mark.parametrize(
+    ("name", "by", "words"), [("outer", "COALESCE(p.n", "NOT EXISTS"), ("both", "p.n", "column =")]
+)
+def test_rows_that_a_run_joined_for_nothing(
+    documents: dict[str, str], name: str, by: str, words: str
+) -> None:
+    run, label = read_plan(documents[RUN + name], "analyzed"), "query.filter_after_join"
+    # its hash does not fit into work_mem either, which comes behind
+    reason, *_ = said(run)
+    assert (reason.cause.label, reason.cause.confidence) == (label, "certain")
+    assert [one.value for one in reason.evidence][:1] == [119_988]
+    assert reason.summary.startswith("many and many are joined before a filter throws 119988 rows")
+    assert by in str(reason.evidence[1].value)
+    assert words in commands(reason)
+    assert run.tree is not None
+    assert list(remarks(run.tree)) == []
+    # no run, no proof; and a part of a costly plan is but a note
+    assert label not in labels(said(read_plan(documents[name], "common")))
+    above = msgspec.structs.replace(
+        run.tree, kind="Sort", children=(run.tree,), total_cost=3 * run.tree.total_cost
+    )
+    assert label not in labels(said(msgspec.structs.replace(run, tree=above)))
+    (note,) = remarks(above)
+    assert note.startswith("119988 rows are joined before (")
+
+
+@pytest.mark.parametrize("name", ["equal", "some"])
+def test_a_join_condition_and_a_filter_that_keeps_some_are_no_late_filter(
+    documents: dict[str, str], name: str
+) -> None:
+    found = labels(said(read_plan(documents[RUN + name], "analyzed")))
+    assert "query.filter_after_join" not in found
+
+
 def test_one_plan_for_all_values(documents: dict[str, str]) -> None:
     plans = (
         read_plan(documents["done"], "generic"),
@@ -331,6 +384,16 @@ def test_one_plan_for_all_values(documents: dict[str, str]) -> None:
     assert said(*plans, rows=50, blocks=60) == []
 
 
+def test_one_plan_for_all_values_whose_limit_hides_the_cost(documents: dict[str, str]) -> None:
+    sorts, walks = documents["newest of one"], documents["newest"]
+    plans = (read_plan(sorts, "generic"), read_plan(walks, "common"), read_plan(sorts, "rare"))
+    (reason,) = said(*plans, rows=20, blocks=5000)
+    assert reason.cause.label == "plan.parameter_sensitive"
+    assert said(*plans, rows=20, blocks=60) == []
+    alike = (*plans[:1], read_plan(sorts, "common"), *plans[2:])
+    assert said(*alike, rows=20, blocks=5000) == []
+
+
 def test_a_client_that_does_not_read() -> None:
     writing = Session(pid=7, wait_type="Client", wait="ClientWrite", application="export")
     (reason,) = said(rows=200_000, looks=((writing,), (writing,)))
@@ -338,6 +401,12 @@ def test_a_client_that_does_not_read() -> None:
     assert "cursor" in commands(reason)
     assert said(rows=200_000, looks=((), (writing,))) == []
     assert said(rows=20, looks=((writing,), (writing,))) == []
+    (few,) = said(rows=20, blocks=2560, looks=((writing,), (writing,)))
+    assert few.cause.label == "query.result_too_big"
+    assert few.evidence[0].text == "a call returns 20 rows and touches 20 MiB for them"
+    assert "prefetch=10)" in commands(few)
+    assert labels(said(rows=20, blocks=2560, looks=((), (writing, writing)))) == labels([few])
+    assert said(rows=20, blocks=2560, looks=((), (writing,))) == []
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from tests.safety.client import Client
 
 from backend_doctor.backends.postgres.connection import connect
 from backend_doctor.backends.postgres.foreign_keys import ForeignKey, ForeignKeys
+from backend_doctor.backends.postgres.large_tables import LargeTables
 from backend_doctor.backends.postgres.schema_indexes import SchemaIndex, SchemaIndexes
 from backend_doctor.backends.postgres.sequences import Sequence, Sequences
 from backend_doctor.backends.postgres.wraparound import Wraparound
@@ -87,6 +88,18 @@ CREATE TABLE of_domain (d small DEFAULT nextval('domained'));
 SELECT setval('narrow_s_seq', 32000), setval('loose', 2000000000), setval('down', -900),
        setval('domained', 30000);
 """
+LARGE = """
+CREATE TABLE filled (id int, name text, at timestamp, ok bool, n bigint, note text);
+INSERT INTO filled
+SELECT g, repeat(md5(g::text), 12), now(), true, g, CASE WHEN g % 2 = 0 THEN 'even' END
+  FROM generate_series(1, 30000) AS g;
+CREATE TABLE emptied AS SELECT * FROM filled;
+DELETE FROM emptied WHERE id % 4 > 0;
+CREATE TABLE spaced (id int, name text) WITH (fillfactor = 40);
+INSERT INTO spaced SELECT g, repeat(md5(g::text), 12) FROM generate_series(1, 12000) AS g;
+CREATE TABLE shortened AS SELECT * FROM filled;
+ALTER TABLE shortened DROP name;
+"""
 
 
 @pytest.fixture(scope="module", params=[15, 16, 17, 18])
@@ -97,8 +110,12 @@ def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
         admin.do("CREATE ROLE schema_plain LOGIN; CREATE ROLE schema_reader LOGIN")
         admin.do("GRANT pg_monitor, pg_read_all_data TO schema_reader")
         with Client(shared.admin_url(DATABASE)) as owner:
-            for sql in (INDEXES, KEYS, SEQUENCES):
+            for sql in (INDEXES, KEYS, SEQUENCES, LARGE):
                 owner.do(sql)
+            # counts that are reported after ANALYZE would be taken for changes since
+            owner.do("SELECT pg_stat_force_next_flush()")
+            owner.do("SELECT 1")
+            owner.do("VACUUM ANALYZE filled, emptied, spaced, shortened")
             with pytest.raises(Exception, match="could not create unique index"):
                 owner.do("CREATE UNIQUE INDEX CONCURRENTLY unfinished ON broken (a)")
         yield shared
@@ -330,3 +347,18 @@ def test_who_holds_the_horizon_is_named(server: PostgresServer) -> None:
         assert found[0].kind == "session"
         assert found[0].name == f"{keeper.pid} (keeper)"
         assert found[0].xids >= 3
+
+
+def test_how_full_a_table_is_can_be_estimated_by_who_may_read_it(server: PostgresServer) -> None:
+    assert eventually(lambda: all(t.analyzed for t in read(server, LargeTables).tables))
+    tables = {one.name: one for one in read(server, LargeTables).tables}
+    assert tables.keys() == {"filled", "emptied", "spaced", "shortened"}
+    assert tables["filled"].unused == pytest.approx(0, abs=0.05)
+    assert tables["emptied"].unused == pytest.approx(0.75, abs=0.05)
+    assert tables["spaced"].unused == pytest.approx(0, abs=0.05)
+    assert tables["shortened"].row_bytes is None
+    emptied = tables["emptied"]
+    assert (emptied.inserted, emptied.deleted, emptied.changed) == (30_000, 22_500, 0)
+    plain = read(server, LargeTables, "schema_plain")
+    assert plain.role == "schema_plain"
+    assert {(one.readable, one.row_bytes) for one in plain.tables} == {(False, None)}

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -97,6 +98,8 @@ def test_counters_count_what_a_session_does(server: PostgresServer, version: int
     assert window.checkpoints_requested >= 1
     assert window.checkpoint_buffers > 0
     assert last.recovery is None
+    (written,) = [one for one in last.tables if one.name == "work"]
+    assert (written.schema, written.rows) == ("public", 90_000)
     assert 0 < last.uptime < 600
 
 
@@ -143,6 +146,26 @@ def test_settings_are_those_of_the_server_not_of_our_guards(
     # the wheel of 16 holds no contrib modules
     assert ("pg_stat_statements" in found.available) is (version != 16)
     assert found.database == "postgres"
+
+
+def test_a_line_that_no_start_would_take_is_seen_by_who_may(server: PostgresServer) -> None:
+    with Client(server.admin_url()) as client:
+        client.do("CREATE ROLE blind LOGIN; GRANT pg_monitor TO blind")
+        file = Path(str(client.ask("SHOW config_file")))
+        before = file.read_text(encoding="utf-8")
+        wrong = "work_mem = 'secret'\nmax_connections = 31\nport = 'x'\nport = 1\n"
+        try:
+            file.write_text(before + wrong, encoding="utf-8")
+            found = look(server.admin_url(), ServerSettings.collect)
+            hidden = look(server.url("blind", None, "postgres"), ServerSettings.collect)
+        finally:
+            file.write_text(before, encoding="utf-8")
+        client.do("DROP ROLE blind")
+    line = before.count("\n") + 1
+    assert [(one.place, one.name) for one in found.file_errors] == [(f"{file}:{line}", "work_mem")]
+    assert "secret" not in repr(found)
+    assert hidden.file_errors == ()
+    assert hidden.settings == found.settings
 
 
 def test_a_plain_role_reads_settings_and_replication(server: PostgresServer) -> None:

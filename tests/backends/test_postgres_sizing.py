@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.checks.postgres.builders import leaked, looks, session, waiting
 
 from backend_doctor import Looks
-from backend_doctor.backends.postgres.clients import holders_of
+from backend_doctor.backends.postgres.clients import ClientProcess, ClientProcesses, holders_of
 from backend_doctor.backends.postgres.counters import Counters, DatabaseCounters
 from backend_doctor.backends.postgres.sessions import Session
 from backend_doctor.backends.postgres.sizing import connections_needed, work_within
@@ -73,9 +73,11 @@ def test_it_is_never_negative(active: float, age: float, seconds: float) -> None
     assert work.needed >= 1
 
 
-def test_holders_are_named_by_the_first_who_knows_them() -> None:
+def test_holders_are_named_by_their_process_or_their_address() -> None:
     found = [session(1), session(2), session(3), session(4, client="")]
-    pooled = {2: "10.0.0.9:5000 by PgBouncer", 1: "unasked"}
-    assert holders_of(found, {1: "python (pid 7)"}, None, pooled) == (
-        "python (pid 7) 1, 10.0.0.9:5000 by PgBouncer 1, 10.0.0.7 1, a unix socket 1"
+    python = ClientProcess(pid=1, client_pid=7, name="python")
+    nameless = ClientProcess(pid=2, client_pid=8)
+    assert holders_of(found, ClientProcesses(clients=(python, nameless))) == (
+        "python (pid 7) 1, a process (pid 8) 1, 10.0.0.7 1, a unix socket 1"
     )
+    assert holders_of(found, None) == "10.0.0.7 3, a unix socket 1"

@@ -50,7 +50,9 @@ checks: [mine]
 BEYOND_SCHEMA = {
     "console of another kind", "name twice", "not a URL", "other kind",
     "other new kind", "http of amqp", "management of amqp", "management with password",
-    "srv with port", "token sample missing", "token hosts", "scheme",
+    "srv with port", "token sample missing", "token key set missing",
+    "token hosts", "token audience", "token algorithm", "token protected",
+    "token protected path without a host", "scheme",
     "port", "ambiguous", "sslmode", "unset variable",
     "open reference", "reference without name", "bad URL in variable", "env: unset",
     "env: no name", "file: missing", "file: folder", "file: URL", "file: endless", "file: empty",

@@ -14,6 +14,11 @@ from tests.safety.tool import Ran, environment, run
 from backend_doctor.demo.servers import PostgresServer
 
 _SLOW = "SELECT * FROM orders WHERE customer_id = $1 AND note <> 'cnr-secret' LIMIT 20"
+_VISITS = """
+CREATE TABLE visits (id serial PRIMARY KEY, place int);
+INSERT INTO visits (place) SELECT g % 3000 FROM generate_series(1, 30000) AS g;
+ANALYZE visits;
+"""
 _LOGGED = {**SETTINGS, "log_statement": "none"}
 
 
@@ -50,6 +55,29 @@ def test_a_missing_index_is_drawn_marked_and_cured(server: PostgresServer) -> No
     assert 'CREATE INDEX CONCURRENTLY "orders_customer_id_idx"' in ran.out
     assert "it was run once, and rolled back" in ran.out
     assert "\x1b" not in ran.out
+
+
+@pytest.mark.parametrize("version", [16, 17])
+def test_versions_between_without_statement_statistics(
+    version: int, request: pytest.FixtureRequest
+) -> None:
+    shared: PostgresServer = request.getfixturevalue(f"postgres{version}")
+    with Client(shared.admin_url()) as admin:
+        admin.do("CREATE DATABASE shop")
+        try:
+            with Client(shared.admin_url("shop")) as owner:
+                owner.do(_VISITS)
+            text = "SELECT count(*) FROM visits WHERE place = $1"
+            ran = query(shared, text, "--format", "json", user="postgres")
+            run_once = query(shared, text.replace("$1", "77"), "--analyze", user="postgres")
+        finally:
+            admin.do("DROP DATABASE shop WITH (FORCE)")
+    values = [plan["values"] for plan in ran.report["query"]["planned"]["plans"]]
+    assert values[:2] == ["generic", "common"]
+    assert (ran.code, ran.causes()) == (1, {"query.missing_index"})
+    assert "query.missing_index (certain)" in run_once.out
+    assert "10 rows, 10 expected" in run_once.out
+    assert "29,990 rows thrown away" in run_once.out
 
 
 def test_placeholders_get_generic_and_custom_plans(server: PostgresServer) -> None:
@@ -110,6 +138,7 @@ def test_standard_input_ascii_and_narrow(server: PostgresServer) -> None:
         ("SELECT * FROM orders WHERE", "syntax error at end of input"),
         ("SELECT * FROM nope", 'relation "nope" does not exist (at character 15: nope)'),
         ("SELECT * FROM order", 'syntax error at or near "order" (at character 15: order)'),
+        ("UPDATE orders o SET id = 1 WHERE o.idd = $1", "(at character 34: o.idd = $1)"),
         ("SELECT pg_sleep(9)", "It has no plan: it reads no table of this database."),
         ("SELECT * FROM pg_stat_activity", "only the server's own catalogue"),
         ("SELEC 1", "it is no SELECT, UPDATE or DELETE"),

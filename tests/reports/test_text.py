@@ -4,7 +4,7 @@ import pytest
 from tests.reports import examples
 
 from backend_doctor.errors import UserError
-from backend_doctor.model import Finding, Fold, Report, Status
+from backend_doctor.model import Evidence, Finding, Fold, Report, Status
 from backend_doctor.reports import RenderOptions, render
 from backend_doctor.reports.layout import duration
 
@@ -38,7 +38,6 @@ def test_a_block_reads_from_the_sentence_to_the_runbook() -> None:
         "prevent ! ends such sessions",
         "  note      seen twice",
         "  explains  postgres.slow (warning, shop.postgres): One statement",
-        "(shares pid 4211)",
         "  runbook   backend-doctor runbook postgres.pool_exhaustion\n",
         "CRITICAL redis.clients",
         "skip  shop.sessions",
@@ -50,6 +49,20 @@ def test_a_block_reads_from_the_sentence_to_the_runbook() -> None:
     places = [shown.find(part) for part in parts]
     assert -1 not in places, parts[places.index(-1)]
     assert places == sorted(places)
+    assert "(shares pid 4211)" not in shown
+    assert "(shares pid 4211)" in text(examples.TWO_CRITICALS, verbose=1)
+
+
+def test_what_repeats_is_told_on_request() -> None:
+    told = [
+        Evidence(key="share", value=1, text="all is gone", repeats=True),
+        Evidence(key="left", value=0, text="none is left"),
+    ]
+    finding = Finding(status=Status.WARNING, summary="All is gone.", evidence=tuple(told))
+    report = examples.report((examples.result(1, "postgres.sequences", finding),))
+    assert "  evidence  none is left\n" in text(report)
+    assert "all is gone" not in text(report)
+    assert "  evidence  all is gone\n" in text(report, verbose=1)
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

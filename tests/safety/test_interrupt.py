@@ -20,13 +20,21 @@ from backend_doctor.demo.servers import PostgresServer
 
 _LEAVE_WITHIN = 2.0
 _HUNG_RESOLVER = """
-import socket, time
+import pathlib, socket, time
 resolve = socket.getaddrinfo
 def getaddrinfo(host, *rest, **more):
     if host in ("nowhere.example", b"nowhere.example"):
+        pathlib.Path(__file__).with_name("begun").touch()
         time.sleep(60)
     return resolve(host, *rest, **more)
 socket.getaddrinfo = getaddrinfo
+"""
+_TELLS_ITS_BEGIN = """
+import pathlib, sys
+def audit(event, arguments):
+    if event == "import" and arguments[0] == "backend_doctor.cli.options":
+        pathlib.Path(__file__).with_name("begun").touch()
+sys.addaudithook(audit)
 """
 
 
@@ -80,11 +88,16 @@ def test_at_any_point_of_a_run(
     postgres15: PostgresServer,
     oracle: Client,
     role: Callable[[int], str],
+    tmp_path: Path,
 ) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_TELLS_ITS_BEGIN)
+    begun = tmp_path / "begun"
     for point in range(8):
         user = role(point)
-        process = started("--window", "0.8", DB=postgres15.url(user))
-        time.sleep(0.25 + point * 0.15)
+        process = started("--window", "0.8", PYTHONPATH=str(tmp_path), DB=postgres15.url(user))
+        assert wait_until(begun.exists)
+        begun.unlink()
+        time.sleep(point * 0.17)
         ran = stopped(process, number)
         assert wait_until(partial(gone, oracle, user), 1)
         if ran.code == 128 + number and ran.out:
@@ -204,7 +217,7 @@ def test_while_a_name_is_being_resolved(tmp_path: Path) -> None:
     process = started(
         "--connect-timeout", "30", PYTHONPATH=str(tmp_path), DB="postgresql://u@nowhere.example/d"
     )
-    time.sleep(1.2)
+    assert wait_until((tmp_path / "begun").exists)
     ran = stopped(process, signal.SIGINT)
     assert ran.code == 130
     assert ran.report["run"]["interrupted"] == "SIGINT"

@@ -3,8 +3,6 @@
 import ipaddress
 import socket
 
-import psutil
-
 
 def is_here(host: str) -> bool:
     """Whether a host name, address or socket path names this machine; resolves names."""
@@ -16,5 +14,7 @@ def is_here(host: str) -> bool:
         return False
     if any(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in wanted):
         return True
+    import psutil
+
     own = {address.address for group in psutil.net_if_addrs().values() for address in group}
     return bool(wanted & own)

@@ -59,28 +59,26 @@ def _summary(login: Login, product: str) -> str:
     return texts.get(login.problem, f"The login at {place} failed: {login.message}.")
 
 
-def given_on_the_command_line() -> Remedy:
-    """Where to look for a target that no configuration holds."""
+def where_it_came_from(instance: Instance, *, effect: str) -> Remedy:
+    """Where to look what was configured, also for a target that no configuration holds;
+    ``effect`` says what is seen in a configuration."""
+    if instance.adhoc:
+        return Remedy(
+            step=Step.CONFIRM,
+            command="compare it with the target that was given on the command line (what env:NAME "
+            "or file:PATH holds)",
+            effect="it came from there",
+            language="text",
+        )
     return Remedy(
-        step=Step.CONFIRM,
-        command="compare it with the target that was given on the command line (what env:NAME or "
-        "file:PATH holds)",
-        effect="the address came from there",
-        language="text",
+        step=Step.CONFIRM, command="backend-doctor config show", effect=effect, language="sh"
     )
 
 
 def _remedies(login: Login, instance: Instance, ping: str) -> tuple[Remedy, ...]:
     service = f"{instance.service}.{instance.backend}"
-    origin = (
-        given_on_the_command_line()
-        if instance.adhoc
-        else Remedy(
-            step=Step.CONFIRM,
-            command="backend-doctor config show",
-            effect=f"shows the address used for {service} and where it came from",
-            language="sh",
-        )
+    origin = where_it_came_from(
+        instance, effect=f"shows the address used for {service} and where it came from"
     )
     if login.problem is Problem.NAME_UNKNOWN:
         ask = Remedy(

@@ -1,8 +1,9 @@
 """Output formats: one module each, loaded when its format is asked for."""
 
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from backend_doctor.errors import UserError
 
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
 FORMATS = ("text", "json", "nagios", "prometheus")
 
 
-@dataclass(frozen=True, kw_only=True)
-class RenderOptions:
+class RenderOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to render; a format ignores what does not concern it.
 
     ``width`` is in columns. ``unicode`` false keeps the output within ASCII where the format

@@ -2,7 +2,8 @@
 
 import math
 import textwrap
-from dataclasses import dataclass
+
+import msgspec
 
 from backend_doctor.text import shorten
 
@@ -36,8 +37,7 @@ def duration(seconds: float) -> str:
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
 
 
-@dataclass(frozen=True)
-class Pen:
+class Pen(msgspec.Struct, frozen=True):
     """Lays out lines of at most ``width`` columns; a word longer than that is never cut."""
 
     width: int

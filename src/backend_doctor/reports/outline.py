@@ -1,6 +1,6 @@
 """The order in which any report is read: what is wrong, what it explains, what is well."""
 
-from dataclasses import dataclass
+import msgspec
 
 from backend_doctor.model import Report, Result, Status, Target
 from backend_doctor.text import safe_text
@@ -28,8 +28,7 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-@dataclass(frozen=True)
-class Branch:
+class Branch(msgspec.Struct, frozen=True):
     """A root and all that it explains, however deep."""
 
     root: Result
@@ -41,8 +40,7 @@ class Branch:
         return any(is_problem(result) for result in (self.root, *self.folded))
 
 
-@dataclass(frozen=True)
-class Outline:
+class Outline(msgspec.Struct, frozen=True):
     """A report sorted for reading. ``problems`` and ``calm`` keep the report's order."""
 
     problems: tuple[Branch, ...]

@@ -109,7 +109,8 @@ def _one_line(result: Result, pen: Pen) -> str:
 def _block(branch: Branch, pen: Pen, everything: bool, also: Sequence[str] = ()) -> list[str]:
     finding = branch.root.finding
     lines = [_title(branch.root, pen), *pen.prose(safe_text(finding.summary), 2)]
-    for index, evidence in enumerate(finding.evidence):
+    told = (one for one in finding.evidence if everything or not one.repeats)
+    for index, evidence in enumerate(told):
         source = f" ({evidence.source})" if everything and evidence.source else ""
         label = "" if index else "evidence"
         lines += pen.labelled(label, safe_text(evidence.text + source))
@@ -153,7 +154,8 @@ def _explains(branch: Branch, pen: Pen, everything: bool) -> list[str]:
     for symptom in branch.folded:
         if symptom.finding.status in (Status.CRITICAL, Status.WARNING):
             head = f"{symptom.check} ({symptom.finding.status}, {target_name(symptom)})"
-            said = f"{head}: {symptom.finding.summary.rstrip('.')} {_shares(symptom)}"
+            why = f" {_shares(symptom)}" if everything else ""
+            said = f"{head}: {symptom.finding.summary.rstrip('.')}{why}"
             lines += pen.labelled("explains", safe_text(said))
     for status in (Status.UNKNOWN, Status.SKIPPED):
         same = [symptom for symptom in branch.folded if symptom.finding.status is status]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from tests.checks.postgres.builders import session, sessions
+from tests.checks.postgres.builders import Pooler, session, sessions
 
 from backend_doctor import Each, Finding, Instance, Looks, Service
 from backend_doctor.backends.pgbouncer.pools import Pool, Pools
@@ -105,6 +105,13 @@ def pair(pid: int, application: str = "shop-api") -> tuple[Client, Server]:
         id=f"s{pid}", client=f"c{pid}", pid=pid, local_port=40_000 + pid, host="db", **usual
     )
     return client, server
+
+
+def pooler(*pairs: tuple[Client, Server]) -> Pooler:
+    """One PgBouncer that serves these clients, for the checks of other backends."""
+    clients = Clients(clients=tuple(client for client, _ in pairs))
+    servers = Servers(servers=tuple(server for _, server in pairs))
+    return Each[Clients]({"pgbouncer": clients}), Each[Servers]({"pgbouncer": servers})
 
 
 def stats(transactions: int) -> Looks[Stats]:

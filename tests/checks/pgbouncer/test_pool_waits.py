@@ -78,6 +78,14 @@ def test_a_leak_behind_it() -> None:
     assert not any("pool_size" in remedy.command for remedy in finding.remedies)
 
 
+@pytest.mark.parametrize(("age", "said"), [(9.0, True), (60.0, False)])
+def test_a_leak_that_may_be_a_long_call_is_less_sure(age: float, said: bool) -> None:
+    finding = judge(QUEUE, [leaked(pid, state_age=age) for pid in (11, 12)], slots=slots(2))
+    assert finding.cause is not None
+    assert finding.cause.confidence is (Confidence.POSSIBLE if said else Confidence.LIKELY)
+    assert ["--window 60" in note for note in finding.notes] == [True] * said
+
+
 def test_transactions_that_move_are_no_leak() -> None:
     before = [leaked(pid, state_us=1, state_age=0.05) for pid in (11, 12)]
     after = [leaked(pid, state_us=2, state_age=0.05) for pid in (11, 12)]
@@ -129,6 +137,17 @@ def test_a_pool_that_is_too_small() -> None:
     )
     assert own.remedies[0].command.startswith("pool_size = 5, max_db_connections = 5 ")
     assert "the line of shop" in own.remedies[0].command
+
+
+def test_only_the_limit_that_is_reached_is_raised() -> None:
+    finding = judge(
+        QUEUE,
+        [working(11), working(12)],
+        transactions=200,
+        slots=slots(3),
+        place=database(pool_size=20, max_connections=5, connections=5),
+    )
+    assert finding.remedies[0].command.startswith("max_db_connections = 11 ")
 
 
 @pytest.mark.parametrize(

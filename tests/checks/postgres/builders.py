@@ -6,6 +6,7 @@ from typing import Any
 from backend_doctor import Each, Finding, Instance, Looks, Service
 from backend_doctor.backends.http.answers import HealthAnswers
 from backend_doctor.backends.pgbouncer.sockets import Clients, Servers
+from backend_doctor.backends.postgres.counters import Counters, TableWrites
 from backend_doctor.backends.postgres.locks import Jam
 from backend_doctor.backends.postgres.sessions import LockWait, Session, Sessions
 from backend_doctor.backends.postgres.slots import Slots
@@ -13,7 +14,8 @@ from backend_doctor.registry import bundled_folder, load_file
 
 TAKEN_AT = "2026-11-23 10:00:00.5+00"
 WINDOW = 5.0
-NO_POOLER = (Each[Clients]({}), Each[Servers]({}))
+Pooler = tuple[Each[Clients], Each[Servers]]
+NO_POOLER: Pooler = (Each[Clients]({}), Each[Servers]({}))
 NO_FACE = Each[HealthAnswers]({})
 HOSTILE = """x'); DROP TABLE "users"; --\\"""
 
@@ -122,6 +124,15 @@ def service(
         instances=(instance(**settings),),
         neighbours=neighbours,
     )
+
+
+def writes(table: str, first: int | None, last: int) -> Looks[Counters]:
+    """What two looks counted of the rows written to ``public.table``; None: not yet there."""
+
+    def counted(rows: int | None) -> Counters:
+        return Counters(tables=() if rows is None else (TableWrites("public", table, rows),))
+
+    return Looks(counted(first), counted(last), WINDOW)
 
 
 def pids(finding: Finding) -> set[int]:

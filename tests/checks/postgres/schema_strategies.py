@@ -5,6 +5,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from backend_doctor.backends.postgres.foreign_keys import ForeignKey, ForeignKeys
+from backend_doctor.backends.postgres.large_tables import LargeTable, LargeTables
 from backend_doctor.backends.postgres.schema_indexes import SchemaIndex, SchemaIndexes
 from backend_doctor.backends.postgres.sequences import Sequence, Sequences
 from backend_doctor.backends.postgres.wraparound import Aged, Holder, Wraparound
@@ -72,6 +73,21 @@ _HOLDER = st.builds(
     name=NAMES,
     xids=IDS,
 )
+_LARGE = st.builds(
+    LargeTable,
+    schema=NAMES,
+    name=NAMES,
+    pages=st.integers(1280, 2**31),
+    rows=st.just(-1.0) | AGES,
+    row_bytes=st.none() | st.floats(28, 8000),
+    fillfactor=st.integers(10, 100),
+    dead=COUNTS,
+    changed=st.just(0) | COUNTS,
+    inserted=COUNTS,
+    deleted=COUNTS,
+    analyzed=st.none() | AGES,
+    readable=st.booleans(),
+)
 SCHEMA_FACTS: dict[type[Fact], st.SearchStrategy[Any]] = {
     SchemaIndexes: st.builds(
         SchemaIndexes,
@@ -88,6 +104,7 @@ SCHEMA_FACTS: dict[type[Fact], st.SearchStrategy[Any]] = {
     ForeignKeys: st.builds(
         ForeignKeys, keys=COUNTS, count=COUNTS, statistics_seconds=AGES, lacking=_some(_KEY)
     ),
+    LargeTables: st.builds(LargeTables, tables=_some(_LARGE), role=NAMES),
     Sequences: st.builds(
         Sequences,
         sequences=_some(_SEQUENCE),

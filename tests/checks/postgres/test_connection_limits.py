@@ -3,6 +3,7 @@
 import pytest
 from tests.checks.postgres.builders import (
     HOSTILE,
+    NO_POOLER,
     cause,
     evidence,
     instance,
@@ -28,7 +29,8 @@ def limit(used: int, most: int = 10, kind: str = "role", name: str = "shop") -> 
 def judge(limits: ConnectionLimits, owner: Service | None = None) -> Finding:
     owner = owner or service()
     held = looks([session(1), session(2), session(3, user="other", database="else")])
-    (found,) = run("connection_limits", limits, held, None, owner, owner.instances[0])
+    facts = (limits, held, None, *NO_POOLER, owner, owner.instances[0])
+    (found,) = run("connection_limits", *facts)
     return found
 
 

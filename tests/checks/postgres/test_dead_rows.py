@@ -51,7 +51,7 @@ def old(pid: int, **fields: object) -> Session:
 def judge(
     seen: TableActivity, held: Horizon | None = None, found: Looks[Sessions] | None = None
 ) -> list[Finding]:
-    return run("dead_rows", seen, held or horizon(), found or looks([]))
+    return run("dead_rows", seen, held or horizon(), found or looks([]), *NO_POOLER)
 
 
 def causes(findings: list[Finding]) -> list[str]:
@@ -273,7 +273,7 @@ def test_the_blocked_vacuum_stands_above_the_old_transaction_and_below_the_leak(
     seen = activity(SICK)
     one = looks([old(11, transaction_age=90.0)])
     blocked = judge(seen, horizon(holder(11, seconds=90.0)), one)
-    long = run("long_transactions", one.last, one, None)
+    long = run("long_transactions", one.last, one, None, *NO_POOLER)
     assert told(("long_transactions", long), ("dead_rows", blocked)) == [
         (BLOCKED, ""),
         ("tx.long_running", "dead_rows-0"),
@@ -281,9 +281,9 @@ def test_the_blocked_vacuum_stands_above_the_old_transaction_and_below_the_leak(
     many = looks([old(pid, transaction_age=90.0) for pid in (11, 12, 13)])
     held = horizon(*(holder(pid, seconds=90.0) for pid in (11, 12, 13)))
     found = judge(seen, held, many)
-    others = (*NO_POOLER, NO_FACE)
+    others = (*NO_POOLER, NO_FACE, None)
     leak = run("idle_in_transaction", many.last, many, slots(3), *others, service(), instance())
-    long = run("long_transactions", many.last, many, None)
+    long = run("long_transactions", many.last, many, None, *NO_POOLER)
     names = told(("dead_rows", found), ("long_transactions", long), ("idle_in_transaction", leak))
     assert names[0] == ("leak.idle_in_transaction", "")
     assert {name for name, _ in names} == {names[0][0], BLOCKED, "tx.long_running"}

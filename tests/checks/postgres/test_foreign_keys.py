@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
-from tests.checks.postgres.builders import HOSTILE, cause, evidence, run
+from tests.checks.postgres.builders import HOSTILE, cause, evidence, run, writes
 
-from backend_doctor import Confidence, Finding, Status, Step
+from backend_doctor import Confidence, Finding, Looks, Status, Step
+from backend_doctor.backends.postgres.counters import Counters
 from backend_doctor.backends.postgres.foreign_keys import ForeignKey, ForeignKeys
 
 
@@ -25,11 +26,11 @@ def key(**fields: Any) -> ForeignKey:
     return ForeignKey(**{**usual, **fields})
 
 
-def judge(*lacking: ForeignKey, **limits: Any) -> Finding:
+def judge(*lacking: ForeignKey, counters: Looks[Counters] | None = None, **limits: Any) -> Finding:
     fact = ForeignKeys(
         keys=9, count=len(lacking), statistics_seconds=86_400.0, lacking=tuple(lacking)
     )
-    (finding,) = run("foreign_keys", fact, **limits)
+    (finding,) = run("foreign_keys", fact, counters, **limits)
     return finding
 
 
@@ -77,7 +78,7 @@ def test_without_deletes_it_is_less_sure_and_says_so() -> None:
     finding = judge(key(parent_deletes=0, rows=2e6))
     assert finding.cause is not None
     assert finding.cause.confidence is Confidence.LIKELY
-    assert finding.notes == ("no delete was seen on the referenced tables so far",)
+    assert "0 deletes and 0 updates" in finding.evidence[0].text
 
 
 def test_the_one_that_is_deleted_from_stands_first() -> None:
@@ -91,6 +92,22 @@ def test_the_index_is_built_while_the_table_is_used() -> None:
     (command,) = cures(judge(key()))
     assert command.startswith("SET lock_timeout = '30s';\nCREATE INDEX CONCURRENTLY")
     assert '"orders_customer_id_idx"\n    ON "public"."orders" ("customer_id");' in command
+
+
+def test_the_price_of_the_index_is_what_is_written_in_the_window() -> None:
+    finding = judge(key(), counters=writes("orders", 1000, 1060))
+    assert evidence(finding, "writes_per_second") == 12.0
+    assert "(12.0 rows a second in the window)" in finding.remedies[-1].effect
+
+
+@pytest.mark.parametrize(
+    "counters",
+    [None, writes("orders", 1000, 3), writes("others", 0, 10), writes("orders", None, 9)],
+)
+def test_without_two_counts_no_price_is_named(counters: Looks[Counters] | None) -> None:
+    finding = judge(key(), counters=counters)
+    assert "writes_per_second" not in {one.key for one in finding.evidence}
+    assert "every write to the table pays for it." in finding.remedies[-1].effect
 
 
 def test_a_taken_name_is_not_used_and_an_index_on_a_part_leads() -> None:

@@ -4,7 +4,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.checks.pgbouncer.builders import pair, pooler
 from tests.checks.postgres.builders import (
+    NO_POOLER,
+    Pooler,
     cause,
     evidence,
     instance,
@@ -35,6 +38,7 @@ def judge(
     used: int = 7,
     declared: int | None = 5,
     processes: ClientProcesses | None = None,
+    through: Pooler = NO_POOLER,
 ) -> Finding:
     answers = HealthAnswers(url="http://api/ready", path="/ready", declared=True, samples=samples)
     settings: dict[str, Any] = {"pool_size": declared} if declared else {}
@@ -44,6 +48,7 @@ def judge(
         slots(used),
         Each({"http": answers} if samples else {}),
         processes,
+        *through,
         service(**settings),
         msgspec.structs.replace(instance(**settings), database="shop"),
     )
@@ -55,6 +60,8 @@ def test_timeouts_while_the_whole_pool_idles() -> None:
     assert (finding.status, cause(finding)) == (Status.CRITICAL, "leak.idle_checked_out")
     assert finding.cause is not None
     assert finding.cause.confidence is Confidence.LIKELY
+    assert "2 of 3 requests got no pooled connection" in finding.summary
+    assert finding.notes == ()
     assert evidence(finding, "sessions_checked_out") == 5
     assert evidence(finding, "named_error") == "sqlalchemy.pool_timeout"
     assert evidence(finding, "free_slots") == 20
@@ -67,6 +74,10 @@ def test_timeouts_while_the_whole_pool_idles() -> None:
 def test_who_holds_them_is_named() -> None:
     held = ClientProcesses(clients=tuple(ClientProcess(pid=s.pid, client_pid=9) for s in POOL))
     assert "a process (pid 9) 5" in judge(TIMED_OUT, processes=held).evidence[0].text
+    told = judge(TIMED_OUT, processes=held, through=pooler(pair(1), pair(2), pair(9)))
+    assert told.evidence[-1].text == (
+        "held through PgBouncer: 2 by shop-api from 10.0.0.8:60001, 10.0.0.8:60002"
+    )
 
 
 def test_the_twin_idles_likewise_and_answers() -> None:
@@ -111,4 +122,6 @@ def test_less_sure_evidence_is_only_possible(sample: Sample, declared: int | Non
     finding = judge(sample, declared=declared)
     assert finding.cause is not None
     assert finding.cause.confidence is Confidence.POSSIBLE
+    assert "1 of 1 requests waited in vain" in finding.summary
+    assert "pool_timeout below 3 s" in finding.notes[0]
     assert evidence(finding, "unanswered_requests") == 1

@@ -1,6 +1,7 @@
 """postgres.idle_in_transaction: facts in, findings out."""
 
 import asyncio
+from typing import Any
 
 import asyncpg
 import pytest
@@ -26,6 +27,7 @@ from tests.checks.postgres.builders import (
 from backend_doctor import Confidence, Each, Finding, Looks, Service, Status, Step
 from backend_doctor.backends.http.answers import HealthAnswers, Sample
 from backend_doctor.backends.pgbouncer.sockets import Clients, Servers
+from backend_doctor.backends.postgres.clients import ClientProcess, ClientProcesses
 from backend_doctor.backends.postgres.processes import ServerProcess, ServerProcesses
 from backend_doctor.backends.postgres.sessions import Session, Sessions
 from backend_doctor.backends.postgres.slots import Slots
@@ -40,12 +42,13 @@ def judge(
     owner: Service | None = None,
     pooler: tuple[Each[Clients], Each[Servers]] = NO_POOLER,
     faces: Each[HealthAnswers] = NO_FACE,
+    processes: ClientProcesses | None = None,
     **limits: object,
 ) -> list[Finding]:
     owner = owner or service()
     settings = {k: v for k, v in owner.instances[0].settings.items() if isinstance(v, int)}
     room = room or slots(len(found.last.clients))
-    facts = (found.last, found, room, *pooler, faces, owner, instance(**settings))
+    facts = (found.last, found, room, *pooler, faces, processes, owner, instance(**settings))
     return run("idle_in_transaction", *facts, **limits)
 
 
@@ -243,8 +246,8 @@ def test_blind_sessions_that_worked_in_between_are_healthy() -> None:
 @pytest.mark.parametrize(("age", "status"), [(29.0, Status.OK), (30.0, Status.WARNING)])
 def test_one_look_asks_for_older_sessions(age: float, status: Status) -> None:
     seen = looks([leaked(pid, state_age=age) for pid in (11, 12, 13)]).last
-    facts: tuple[object, ...] = (seen, None, slots(3), *NO_POOLER, NO_FACE, service(), instance())
-    (finding,) = run("idle_in_transaction", *facts)
+    facts: tuple[object, ...] = (seen, None, slots(3), *NO_POOLER, NO_FACE, None)
+    (finding,) = run("idle_in_transaction", *facts, service(), instance())
     assert finding.status is status
     assert "looks" not in "".join(entry.text for entry in finding.evidence)
 
@@ -265,22 +268,57 @@ def test_what_waits_for_another_service_is_no_leak() -> None:
 
 
 @pytest.mark.parametrize(
-    ("age", "apart", "problem", "confidence"),
+    ("age", "apart", "problem", "said"),
     [
-        (9.0, 0.01, "no answer within 4 s", Confidence.POSSIBLE),
-        (31.0, 0.01, "no answer within 4 s", Confidence.LIKELY),
-        (9.0, 1.0, "no answer within 4 s", Confidence.LIKELY),
-        (9.0, 0.01, "", Confidence.LIKELY),
+        (9.0, 0.01, "no answer within 4 s", True),
+        (31.0, 0.01, "no answer within 4 s", False),
+        (9.0, 1.0, "no answer within 4 s", False),
+        (9.0, 0.01, "", False),
     ],
     ids=["may wait for the pool", "old", "one after the other", "requests are answered"],
 )
 def test_what_may_wait_for_its_own_pool_is_less_sure(
-    age: float, apart: float, problem: str, confidence: Confidence
+    age: float, apart: float, problem: str, said: bool
 ) -> None:
     stuck = [leaked(pid, state_age=age, state_us=int(1e9 + pid * apart * 1e6)) for pid in (1, 2, 3)]
     asked = Sample(path="/ready", status=0 if problem else 200, seconds=4.0, problem=problem)
     answers = HealthAnswers(url="http://api", path="/ready", declared=True, samples=(asked,))
-    (finding,) = judge(looks(stuck), faces=Each({"http": answers}))
+    alone = ClientProcesses(
+        clients=tuple(ClientProcess(pid=pid, client_pid=7) for pid in (1, 2, 3))
+    )
+    (finding,) = judge(looks(stuck), faces=Each({"http": answers}), processes=alone)
     assert finding.cause is not None
-    assert finding.cause.confidence is confidence
-    assert bool(finding.notes) is (confidence is Confidence.POSSIBLE)
+    assert finding.cause.confidence is (Confidence.POSSIBLE if said else Confidence.LIKELY)
+    assert ["second connection" in note for note in finding.notes] == [True] * said
+
+
+@pytest.mark.parametrize(
+    ("fields", "connections", "client", "said"),
+    [
+        ({"state_age": 59.0}, None, "", True),
+        ({"state_age": 60.0}, None, "", False),
+        ({"state_age": 9.0, "state": "idle in transaction (aborted)"}, None, "", False),
+        ({"state_age": 9.0}, 3, "python", True),
+        ({"state_age": 9.0}, 2, "python", False),
+        ({"state_age": 9.0}, 0, "pgbouncer", True),
+    ],
+    ids=["young", "too old", "failed", "one call each", "fewer", "a pooler's own"],
+)
+def test_what_may_wait_for_a_long_call_is_less_sure(
+    fields: dict[str, Any], connections: int | None, client: str, said: bool
+) -> None:
+    """Nothing moves within the window where a call outlasts it."""
+    clients = [
+        ClientProcess(pid=pid, client_pid=7, name=client, elsewhere="[::1]:9", connections=count)
+        for pid in (1, 2, 3)
+        if (count := connections) is not None
+    ]
+    held = ClientProcesses(clients=tuple(clients)) if clients else None
+    (finding,) = judge(looks([leaked(pid, **fields) for pid in (1, 2, 3)]), processes=held)
+    assert (finding.status, cause(finding)) == (Status.WARNING, LEAK)
+    assert finding.cause is not None
+    assert finding.cause.confidence is (Confidence.POSSIBLE if said else Confidence.LIKELY)
+    assert ["--window 60" in note for note in finding.notes] == [True] * said
+    told = [item.text for item in finding.evidence if item.key == "connections_elsewhere"]
+    assert bool(told) is (client == "python")
+    assert all(f"at most {connections} to one place, [::1]:9" in text for text in told)

@@ -5,6 +5,7 @@ import time
 import pytest
 from tests.checks.postgres.builders import (
     HOSTILE,
+    NO_POOLER,
     TAKEN_AT,
     cause,
     evidence,
@@ -26,7 +27,7 @@ ORDERS = "public.orders"
 
 
 def judge(found: Looks[Sessions], **limits: object) -> list[Finding]:
-    return run("lock_waits", found.last, found, **limits)
+    return run("lock_waits", found.last, found, *NO_POOLER, **limits)
 
 
 def report(**fields: object) -> Session:
@@ -371,5 +372,5 @@ class TestJams:
 
 def test_one_look_shows_who_has_waited_long() -> None:
     seen = looks([leaked(11, locks=1), waiting(12, 11, seconds=4.0)]).last
-    (finding,) = run("lock_waits", seen, None)
+    (finding,) = run("lock_waits", seen, None, *NO_POOLER)
     assert cause(finding) == "lock.idle_holder"

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from tests.checks.postgres.builders import (
+    NO_POOLER,
     TAKEN_AT,
     cause,
     evidence,
@@ -23,7 +24,7 @@ EXTERNAL = "tx.external_call_held"
 
 
 def judge(found: Looks[Sessions], held: Horizon | None = None) -> list[Finding]:
-    return run("long_transactions", found.last, found, held)
+    return run("long_transactions", found.last, found, held, *NO_POOLER)
 
 
 def long(pid: int, **fields: Any) -> Session:
@@ -157,5 +158,5 @@ def test_a_prepared_transaction_nobody_ends_is_told_with_its_gid() -> None:
 
 def test_one_look_is_enough_for_the_age() -> None:
     seen = looks([long(11)]).last
-    (finding,) = run("long_transactions", seen, None, None)
+    (finding,) = run("long_transactions", seen, None, None, *NO_POOLER)
     assert cause(finding) == "tx.long_running"

@@ -107,8 +107,9 @@ def test_with_a_long_wait_the_same_stand_in_both_looks() -> None:
             [msgspec.structs.replace(one, state="idle", transaction_us=None) for one in BEFORE],
         ),
         looks([*AFTER, *[msgspec.structs.replace(s, pid=s.pid + 10) for s in BEFORE]], BEFORE),
+        looks([*AFTER[:4], session(5, state="active", state_age=0.03)], BEFORE),
     ],
-    ids=["let go before", "let go now", "autocommit", "another process stands too"],
+    ids=["let go before", "let go now", "autocommit", "another process too", "one is let go"],
 )
 def test_it_is_known_between_two_waits_and_without_transactions(found: Any) -> None:
     assert cause(judge(TIMED_OUT, found=found)) == LABEL

@@ -37,11 +37,13 @@ def judge(
     counted: Looks[Counters] | None = None,
     processes: ClientProcesses | None = None,
     pooler: tuple[Each[Clients], Each[Servers]] = NO_POOLER,
+    now: Sessions | None = None,
     **limits: object,
 ) -> Finding:
     owner = owner or service()
     settings = {k: v for k, v in owner.instances[0].settings.items() if isinstance(v, int)}
-    facts = (room, found, counted, processes, *pooler, owner, instance(**settings))
+    seen = (now or (found and found.last), found, counted, processes)
+    facts = (room, *seen, *pooler, owner, instance(**settings))
     (finding,) = run("pool_exhaustion", *facts, **limits)
     return finding
 
@@ -228,6 +230,18 @@ class TestBlind:
     def test_without_a_refusal_the_login_is_not_a_subject(self) -> None:
         kinds = {subject.kind for subject in judge(slots(27), looks(idle(27))).subjects}
         assert "login" not in kinds
+
+
+def test_one_look_names_the_sessions_that_take_the_slots() -> None:
+    stuck = [leaked(number) for number in range(26)]
+    finding = judge(slots(26), None, now=Sessions(sessions=tuple(stuck), taken_at="now"))
+    assert cause(finding) == "pool.server_full"
+    assert pids(finding) == {one.pid for one in stuck}
+    assert evidence(finding, "states") == "26 idle in transaction"
+    slow = tuple(running(26))
+    finding = judge(slots(26), None, now=Sessions(sessions=slow, taken_at="now"))
+    assert cause(finding) == "query.pileup"
+    assert not any("first look" in one.text for one in finding.evidence)
 
 
 def test_hostile_names_reach_no_command() -> None:

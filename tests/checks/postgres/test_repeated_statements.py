@@ -1,5 +1,6 @@
 """postgres.repeated_statements: facts in, findings out."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -188,7 +189,8 @@ def test_texts_that_cannot_be_read_are_said() -> None:
 def test_without_counters() -> None:
     for known, kind in (
         (StatementStatistics(database="shop", role="doctor", sees_all=True), "not_applicable"),
-        (StatementStatistics(database="shop", role="doctor", sees_all=False), "blind"),
+        (StatementStatistics(database="shop", role="doctor", sees_all=False), "not_applicable"),
+        (msgspec.structs.replace(THERE, sees_all=False), "blind"),
         (THERE, "not_applicable"),
     ):
         with pytest.raises(Absent) as absent:

@@ -11,7 +11,7 @@ from tests.checks.postgres.builders import cause, evidence, instance, run
 from tests.safety.client import Client, wait_until
 
 from backend_doctor import Finding, Instance, Status
-from backend_doctor.backends.postgres.server_settings import ServerSettings, Setting
+from backend_doctor.backends.postgres.server_settings import FileError, ServerSettings, Setting
 from backend_doctor.demo.servers import PostgresServer
 
 USUAL = {
@@ -93,6 +93,24 @@ def test_what_waits_for_a_restart_is_a_warning_wherever_the_server_is(host: str)
     finding = judge(settings(pending=names), host)
     assert (finding.status, cause(finding)) == (Status.WARNING, "settings.pending_restart")
     assert evidence(finding, "pending_restart") == names
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "db"])
+def test_a_line_that_no_start_would_take_is_critical_wherever_the_server_is(host: str) -> None:
+    facts = msgspec.structs.replace(
+        settings(),
+        file_errors=(
+            FileError(file="/etc/pg.conf", line=7, name="work_mem", error="cannot be applied"),
+            FileError(file="/etc/pg.conf", line=9, name="", error="syntax error"),
+        ),
+    )
+    finding = judge(facts, host)
+    assert (finding.status, cause(finding)) == (Status.CRITICAL, "settings.file_error")
+    assert "/etc/pg.conf:7, work_mem: cannot be applied, nor 1 more" in finding.summary
+    assert [one.text for one in finding.evidence] == [
+        "/etc/pg.conf:7, work_mem: cannot be applied",
+        "/etc/pg.conf:9: syntax error",
+    ]
 
 
 def test_each_cause_is_a_finding_and_advice_comes_once() -> None:

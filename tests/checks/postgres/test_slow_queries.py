@@ -8,12 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.backends.statement_load import SETTINGS, Load, furnish
-from tests.checks.postgres.builders import HOSTILE, cause, evidence, looks, run, session
+from tests.checks.postgres.builders import (
+    HOSTILE,
+    cause,
+    evidence,
+    looks,
+    run,
+    session,
+    waiting,
+    writes,
+)
 from tests.conftest import POSTGRES
 from tests.safety.client import Client
 from tests.safety.tool import check
 
-from backend_doctor import Finding, Looks, Status, Step
+from backend_doctor import Finding, Looks, Status, Step, Subject
+from backend_doctor.backends.postgres.counters import Counters
 from backend_doctor.backends.postgres.plans.explained import Plan, Scan
 from backend_doctor.backends.postgres.plans.hypothetical import Proof
 from backend_doctor.backends.postgres.plans.plans import PlannedStatement, Plans
@@ -116,16 +126,45 @@ def judge(
     statements: Looks[Statements] | None = None,
     found: Looks[Sessions] | None = None,
     statistics: StatementStatistics = THERE,
+    counters: Looks[Counters] | None = None,
     **limits: object,
 ) -> list[Finding]:
     busy = window(counted("1", 100, 3000.0, 1000), counted("2", 100, 500.0))
     return run(
-        "slow_queries", statistics, statements or busy, planned, found or looks([]), **limits
+        "slow_queries",
+        *(statistics, statements or busy, planned, found or looks([]), counters),
+        **limits,
     )
 
 
 def cure(finding: Finding) -> str:
     return next(r.command for r in finding.remedies if r.step is Step.CURE)
+
+
+def test_who_locked_the_table_of_a_slow_statement_is_named() -> None:
+    locked = plans(refusal="it is locked by another session (55P03)", locked=("orders",))
+    slow = window(counted("1", 10, 3000.0))
+    holder = session(71, application="migration", excludes=("public.orders",))
+    waiter = waiting(72, 70, relation="public.orders", mode="AccessExclusiveLock", wait="relation")
+    for one, does in ((holder, "migration has locked"), (waiter, "shop-api waits to lock")):
+        (finding,) = judge(locked, slow, looks([session(1), one]))
+        assert finding.status is Status.UNKNOWN
+        assert f"pid {one.pid} of {does} public.orders for itself alone" in finding.summary
+        assert Subject(kind="pid", value=str(one.pid)) in finding.subjects
+        assert finding.remedies == ()
+    (finding,) = judge(locked, slow, looks([session(1, excludes=("public.orders_old",))]))
+    assert "'orders'" in finding.remedies[0].command
+
+
+def test_the_price_of_an_index_is_what_is_written_in_the_window() -> None:
+    (finding,) = judge(plans(scan()), counters=writes("orders", 1000, 1060))
+    assert evidence(finding, "writes_per_second") == 12.0
+    (build,) = [one for one in finding.remedies if one.step is Step.CURE]
+    assert "pays for it (12.0 rows a second in the window)" in build.effect
+    (finding,) = judge(plans(scan()))
+    assert "writes_per_second" not in {one.key for one in finding.evidence}
+    (build,) = [one for one in finding.remedies if one.step is Step.CURE]
+    assert "pays for it (5 so far)" in build.effect
 
 
 def test_a_whole_table_read_for_ten_rows_lacks_an_index() -> None:
@@ -292,7 +331,7 @@ def test_without_the_extension_only_long_statements_are_seen() -> None:
 
     def seen(age: float) -> Finding:
         long = session(7, state="active", state_age=age, query_id="1")
-        (finding,) = run("slow_queries", absent, None, None, looks([long]))
+        (finding,) = run("slow_queries", absent, None, None, looks([long]), None)
         return finding
 
     short, long = seen(3.0), seen(30.0)

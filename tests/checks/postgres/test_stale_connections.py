@@ -1,7 +1,7 @@
 """postgres.stale_connections: facts in, findings out."""
 
 import pytest
-from tests.checks.postgres.builders import cause, evidence, run, slots
+from tests.checks.postgres.builders import cause, evidence, instance, refused, run, slots
 
 from backend_doctor import Each, Finding, Status, Subject
 from backend_doctor.backends.http.answers import HealthAnswers, Sample
@@ -14,9 +14,8 @@ QUICK = Sample(path="/ready", status=200, seconds=0.01)
 def judge(*samples: Sample, uptime: float | None = 90.0) -> Finding:
     answers = HealthAnswers(url="http://api/ready", path="/ready", declared=True, samples=samples)
     faces = Each({"http": answers} if samples else {})
-    (finding,) = run(
-        "stale_connections", slots(5, uptime=uptime, started_us=1_800_000_000_700_000), faces
-    )
+    room = slots(5, uptime=uptime, started_us=1_800_000_000_700_000)
+    (finding,) = run("stale_connections", room, faces, instance())
     return finding
 
 
@@ -47,3 +46,9 @@ def test_without_a_restart_something_else_cut_them() -> None:
 
 def test_an_unknown_start_is_not_fine() -> None:
     assert judge(LOST, uptime=None).status is Status.UNKNOWN
+
+
+def test_a_full_server_is_no_second_thing_to_mend() -> None:
+    (finding,) = run("stale_connections", refused(5), Each[HealthAnswers]({}), instance())
+    assert finding.status is Status.UNKNOWN
+    assert finding.subjects == (Subject(kind="login", value=instance().address),)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.checks.settings.examining import REFERENCE, read
 
@@ -62,3 +63,13 @@ def test_what_the_environment_stands_above(tmp_path: Path) -> None:
 
 def test_the_environment_alone() -> None:
     assert judged(None, APP_ENV="production").status is Status.OK
+
+
+@pytest.mark.parametrize(("service", "shown"), [("shop", True), ("adhoc", False)])
+def test_a_configuration_is_shown_only_where_there_is_one(
+    tmp_path: Path, service: str, shown: bool
+) -> None:
+    login, _, place = read(tmp_path / "settings.yaml", {})
+    (finding,) = CHECK.function(login, None, msgspec.structs.replace(place, service=service))
+    commands = [remedy.command for remedy in finding.remedies]
+    assert ("backend-doctor config show" in commands) is shown

@@ -1,6 +1,6 @@
 """Which members a URL names: those written in it, or those that DNS lists for its one name."""
 
-from dataclasses import dataclass
+import msgspec
 
 from backend_doctor.endpoint import Endpoint
 
@@ -9,8 +9,7 @@ class SeedListError(Exception):
     """DNS does not tell the members of a ``mongodb+srv://`` name; the message says why."""
 
 
-@dataclass(frozen=True)
-class Seeds:
+class Seeds(msgspec.Struct, frozen=True):
     """The members to try in order, and what the URL or its DNS record sets besides.
 
     Names of options are in lower case.

@@ -7,7 +7,8 @@ server; on the bare socket each is told within milliseconds.
 import asyncio
 import contextlib
 import ssl
-from dataclasses import dataclass
+
+import msgspec
 
 from backend_doctor.backends.wire import MONGODB_HELLO, mongodb_answer, speaks_tls
 
@@ -36,8 +37,7 @@ class TlsMismatchError(Exception):
     """One side encrypts and the other does not; the message says which."""
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """Where one member is: a host and port, or a unix socket, with TLS or without."""
 
     host: str

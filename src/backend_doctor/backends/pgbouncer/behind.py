@@ -1,7 +1,8 @@
 """The PostgreSQL behind a PgBouncer: which of the service's it is, and its sessions for us."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from backend_doctor.backends.pgbouncer.settings import Database
 from backend_doctor.backends.pgbouncer.sockets import Server
@@ -12,8 +13,7 @@ from backend_doctor.model import Subject
 _HERE = frozenset({"", "localhost", "127.0.0.1", "::1"})
 
 
-@dataclass(frozen=True)
-class Behind:
+class Behind(msgspec.Struct, frozen=True):
     """The sessions that are a pool's connections, on ``instance`` of kind postgres.
 
     ``looks`` at all its sessions; both are the same where there was one look only.

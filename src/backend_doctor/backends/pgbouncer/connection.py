@@ -213,7 +213,7 @@ def _classify(error: BaseException) -> tuple[Problem, str, str] | None:
     spoken = _SAID.search(said)
     message = " ".join((spoken[1] if spoken else said.rpartition(" failed: ")[2]).split())
     for problem, pattern in FAILURES:
-        if pattern.search(message):
+        if re.search(pattern, message, re.IGNORECASE):
             return problem, error.sqlstate or "", message
     return Problem.OTHER, error.sqlstate or "", message
 

@@ -1,14 +1,14 @@
 """How many connections PgBouncer may ask of one PostgreSQL: arithmetic, no server asked."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from backend_doctor.backends.pgbouncer.pools import Pool
 from backend_doctor.backends.pgbouncer.settings import Database
 
 
-@dataclass(frozen=True)
-class Demand:
+class Demand(msgspec.Struct, frozen=True):
     """``possible`` with clients enough in each pool, ``now`` with the clients that are there.
 
     ``terms`` says how ``possible`` came about.

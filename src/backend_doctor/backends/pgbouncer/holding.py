@@ -1,8 +1,9 @@
 """What the connections of a full pool do: told from their sessions on PostgreSQL."""
 
 from collections import defaultdict
-from dataclasses import dataclass
 from enum import Enum, auto
+
+import msgspec
 
 from backend_doctor.backends.pgbouncer.behind import Behind
 from backend_doctor.backends.postgres.sessions import Session
@@ -18,8 +19,7 @@ class Doing(Enum):
     WORKING = auto()
 
 
-@dataclass(frozen=True)
-class Holding:
+class Holding(msgspec.Struct, frozen=True):
     """``sessions`` are those that do it, the others left out."""
 
     doing: Doing

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import msgspec
@@ -62,8 +61,7 @@ def _pool(row: Mapping[str, str]) -> Pool:
     )
 
 
-@dataclass(frozen=True)
-class Queue:
+class Queue(msgspec.Struct, frozen=True):
     """A pool whose clients waited in two samples at least, as it was when seen so last.
 
     ``waited`` of ``samples`` samples; ``max_wait`` is the longest wait in any of them.

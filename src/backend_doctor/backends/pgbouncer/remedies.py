@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from shlex import quote
 
+from backend_doctor.backends.byhand import by_hand
 from backend_doctor.backends.pgbouncer.settings import Database, Settings
 from backend_doctor.backends.postgres.remedies import (
     end_sessions,
@@ -40,30 +41,32 @@ def quoted(name: str) -> str:
 
 def resume(database: str) -> Remedy:
     """Ends a PAUSE."""
-    return Remedy(
-        step=Step.STOP,
-        command=f"RESUME {quoted(database)};   -- at the console, as one of admin_users",
+    return by_hand(
+        Step.STOP,
+        f"RESUME {quoted(database)};   -- at the console, as one of admin_users",
         effect="lets the waiting clients go on; ask first who paused it, and whether the work for "
         "which it was paused is done",
-        changes_state=True,
-        language="text",
     )
 
 
-def larger_pool(database: Database, settings: Settings | None, size: int) -> Remedy:
-    """A larger pool for one database, in the file that a restart reads too."""
-    capped = 0 < database.max_connections < size
-    default = settings is not None and settings.pool_size == database.pool_size
-    names = ["default_pool_size" if default else "pool_size"]
-    setting = ", ".join(f"{name} = {size}" for name in [*names, *["max_db_connections"] * capped])
+def larger_pool(database: Database, settings: Settings | None, active: int, more: int) -> Remedy:
+    """``more`` connections for a pool that uses ``active``, by raising each limit that is in the
+    way, in the file that a restart reads too."""
+    own = (database.pool_size, database.max_connections)
+    default = settings is not None and own == (settings.pool_size, settings.max_db_connections)
+    limits = (
+        ("default_pool_size" if default else "pool_size", database.pool_size, active),
+        ("max_db_connections", database.max_connections, max(active, database.connections)),
+    )
+    setting = ", ".join(
+        f"{name} = {used + more}" for name, most, used in limits if 0 < most < used + more
+    )
     place = "in [pgbouncer]" if default else f"in the line of {database.name} in [databases]"
-    return Remedy(
-        step=Step.CURE,
-        command=f"{setting}   ; {place} of pgbouncer.ini, then RELOAD at the console",
-        effect=f"lets each pool open {size} connections to PostgreSQL, which has room for them; "
+    return by_hand(
+        Step.CURE,
+        f"{setting}   ; {place} of pgbouncer.ini, then RELOAD at the console",
+        effect=f"lets the pool open {more} more connections, for which PostgreSQL has room; "
         "no client is disconnected",
-        changes_state=True,
-        language="text",
     )
 
 
@@ -108,14 +111,12 @@ def explain_slow(sessions: Sequence[Session]) -> tuple[Remedy, ...]:
 
 def transaction_mode() -> Remedy:
     """Many clients on few connections."""
-    return Remedy(
-        step=Step.CURE,
-        command="pool_mode = transaction   ; in pgbouncer.ini, then RELOAD at the console",
+    return by_hand(
+        Step.CURE,
+        "pool_mode = transaction   ; in pgbouncer.ini, then RELOAD at the console",
         effect="a client keeps a server connection for a transaction only; the application must "
         "not rely on session state (SET, LISTEN, advisory locks, and before 1.21 prepared "
         "statements)",
-        changes_state=True,
-        language="text",
     )
 
 
@@ -132,13 +133,11 @@ def bounded_application_pools() -> Remedy:
 
 def more_clients(most: int) -> Remedy:
     """A higher limit: clients cost PgBouncer a file and some KiB each."""
-    return Remedy(
-        step=Step.PREVENT,
-        command=f"max_client_conn = {2 * most}   ; in pgbouncer.ini, then RELOAD at the console",
+    return by_hand(
+        Step.PREVENT,
+        f"max_client_conn = {2 * most}   ; in pgbouncer.ini, then RELOAD at the console",
         effect=f"takes {2 * most} clients, if the process may open that many files and those of "
         "its pools (LimitNOFILE); PostgreSQL gets no connection more by it",
-        changes_state=True,
-        language="text",
     )
 
 

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from backend_doctor.backends.pgbouncer.behind import Behind, instance_of, sessions_behind
 from backend_doctor.backends.pgbouncer.pools import Pool, Queue
@@ -15,8 +16,7 @@ from backend_doctor.facts import Each, Instance, Looks, Service
 from backend_doctor.model import Evidence, Subject
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True):
     """The facts that a scene is put together from, as a check has them."""
 
     databases: Databases | None
@@ -31,8 +31,7 @@ class Seen:
     bouncer: Instance
 
 
-@dataclass(frozen=True)
-class Scene:
+class Scene(msgspec.Struct, frozen=True):
     """One pool with a queue. ``rate`` is its database's transactions per second, None where it
     was seen once; ``behind`` its sessions on PostgreSQL, ``slots`` how full that server is;
     ``joined`` who is served by which connection, of this PgBouncer alone."""

@@ -3,23 +3,32 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from backend_doctor.backends.pgbouncer.sockets import Client, Clients, Servers, clients_behind
 from backend_doctor.backends.postgres.sessions import Session, Sessions
 from backend_doctor.facts import Each, Looks
-from backend_doctor.model import Evidence
+from backend_doctor.model import Evidence, Finding
 
 _ADDRESSES = 3
 _HOLDERS = 4
 
 
-def kept(looks: Looks[Sessions]) -> list[Session]:
-    """The sessions that stayed as they were from look to look, so that nobody else had them."""
-    before = looks.first.by_pid()
+def kept(sessions: Iterable[Session], looks: Looks[Sessions] | None) -> list[Session]:
+    """Those that stayed in one state, or in one transaction, from look to look, so that nobody
+    else had them; none where there was one look only."""
+    seen = [looks.first.by_pid(), looks.last.by_pid()] if looks else []
     return [
         session
-        for session in looks.last.clients
-        if session.pid in before and session.same_stay(before[session.pid])
+        for session in sessions
+        if seen and all(_same_client(session, look.get(session.pid)) for look in seen)
     ]
+
+
+def _same_client(session: Session, other: Session | None) -> bool:
+    if other is None:
+        return False
+    return session.same_stay(other) or session.same_transaction(other)
 
 
 def clients_through(
@@ -65,6 +74,14 @@ def held_through(
         text=f"held through PgBouncer: {'; '.join(told[:_HOLDERS])}{more}",
         source="SHOW SERVERS remote_pid and link, SHOW CLIENTS",
     )
+
+
+def with_clients(
+    finding: Finding, sessions: Iterable[Session], clients: Each[Clients], servers: Each[Servers]
+) -> Finding:
+    """The finding with :func:`held_through` as its last evidence."""
+    named = held_through(sessions, clients, servers)
+    return msgspec.structs.replace(finding, evidence=(*finding.evidence, *named))
 
 
 def _places(group: list[Client]) -> str:

@@ -1,26 +1,21 @@
 """What PgBouncer and libpq say when a login to the console fails, and the line that lets us in."""
 
-import re
-
 from backend_doctor.facts import Problem
 
-FAILURES: tuple[tuple[Problem, re.Pattern[str]], ...] = tuple(
-    (problem, re.compile(pattern, re.IGNORECASE))
-    for problem, pattern in (
-        (Problem.FULL, r"no more connections allowed|max_client_conn|too many clients"),
-        (Problem.RIGHTS, r"^not allowed|console access|admin access needed"),
-        (Problem.WRONG_PROTOCOL, r'database "pgbouncer" does not exist'),
-        (Problem.WRONG_PROTOCOL, r"expected \w+ (request|response) from server|invalid response"),
-        (
-            Problem.LOGIN,
-            r"authentication (failed|method)|auth failed|no such user|no password supplied"
-            r"|login rejected|password|SASL|SCRAM|pg_hba\.conf|(user|role) .* does not exist",
-        ),
-        (Problem.TLS, r"\bSSL\b|\bTLS\b|certificate"),
-        (Problem.STARTING, r"shutting down|starting up|suspended|not accepting"),
-    )
+FAILURES: tuple[tuple[Problem, str], ...] = (
+    (Problem.FULL, r"no more connections allowed|max_client_conn|too many clients"),
+    (Problem.RIGHTS, r"^not allowed|console access|admin access needed"),
+    (Problem.WRONG_PROTOCOL, r'database "pgbouncer" does not exist'),
+    (Problem.WRONG_PROTOCOL, r"expected \w+ (request|response) from server|invalid response"),
+    (
+        Problem.LOGIN,
+        r"authentication (failed|method)|auth failed|no such user|no password supplied"
+        r"|login rejected|password|SASL|SCRAM|pg_hba\.conf|(user|role) .* does not exist",
+    ),
+    (Problem.TLS, r"\bSSL\b|\bTLS\b|certificate"),
+    (Problem.STARTING, r"shutting down|starting up|suspended|not accepting"),
 )
-"""Problem by the first pattern that its message holds."""
+"""Problem by the first pattern, in either case, that its message holds."""
 
 
 def allow(user: str) -> str:

@@ -1,6 +1,6 @@
 """Which frequent reads a cache could answer, told from their texts and from who writes."""
 
-from dataclasses import dataclass
+import msgspec
 
 from backend_doctor.backends.postgres.frequent import (
     FrequentStatement,
@@ -13,8 +13,7 @@ from backend_doctor.backends.postgres.statements import Load, Statements, window
 from backend_doctor.facts import Looks
 
 
-@dataclass(frozen=True)
-class CacheableRead:
+class CacheableRead(msgspec.Struct, frozen=True):
     """A read that a cache could answer; ``share`` of all calls, ``writes`` are the calls of
     statements that change one of its tables."""
 

@@ -15,6 +15,7 @@ from backend_doctor.backends.postgres.refusals import (
     PASSING_CODES,
     POOLER_REFUSES,
     NoPlanError,
+    said_in_english,
 )
 from backend_doctor.backends.postgres.tls import is_local, tls_context
 from backend_doctor.backends.sql import quote_identifier, quote_literal
@@ -29,7 +30,6 @@ _POOLER_NOTE = (
     "a pooler stands between: the server's process differs from the one that logged us in; "
     "sessions are read through short read-only transactions and nothing is set on them"
 )
-_WHO_ANSWERS = "SELECT pg_catalog.pg_backend_pid() AS pid"
 _CODES = {
     "28P01": Problem.LOGIN,
     "28000": Problem.LOGIN,
@@ -174,14 +174,13 @@ class PostgresConnection:
 
     async def guard(self) -> None:
         """Finds out whether a pooler stands between; if not, makes the session read-only."""
+        logged_in = self._driver.get_server_pid()
         await self._driver.execute(BEGIN)
         try:
-            row = (await self._fetch(_WHO_ANSWERS))[0]
+            row = (await self._fetch(GUARD_SESSION, logged_in))[0]
         finally:
-            await self._driver.execute("ROLLBACK")
-        self.pooled = row["pid"] != self._driver.get_server_pid()
-        if not self.pooled:
-            await self._fetch(GUARD_SESSION)
+            await self._driver.execute("COMMIT")
+        self.pooled = row["pid"] != logged_in
 
     @property
     def farewell(self) -> tuple[str, str] | None:
@@ -237,14 +236,14 @@ async def _open(endpoint: Endpoint, limit: float) -> "asyncpg.Connection[Any]":
         return await attempt(False)
 
 
-def _classify(error: BaseException) -> tuple[Problem, str, str] | None:
+def _classify(error: BaseException, endpoint: Endpoint) -> tuple[Problem, str, str] | None:
     import asyncpg
 
     # asyncpg's own word, not the server's: the error beneath it says more
     if isinstance(error, asyncpg.ConnectionDoesNotExistError):
         return None
     if isinstance(error, asyncpg.PostgresError):
-        code, message = error.sqlstate or "", str(error)
+        code, message = error.sqlstate or "", said_in_english(error, endpoint)
         if "max_client_conn" in message or "no more connections allowed" in message:
             return Problem.FULL, code, message
         if code == "08P01" and POOLER_REFUSES.search(message):
@@ -275,7 +274,11 @@ async def connect(endpoint: Endpoint, *, limit: float) -> tuple[Login, PostgresC
         return connection, f"PostgreSQL {version.major}.{version.micro}"
 
     login, connection = await log_in(
-        opening, _classify, endpoint=endpoint, protocol="PostgreSQL", limit=limit
+        opening,
+        lambda error: _classify(error, endpoint),
+        endpoint=endpoint,
+        protocol="PostgreSQL",
+        limit=limit,
     )
     if connection is not None and connection.pooled:
         login = msgspec.structs.replace(login, notes=(_POOLER_NOTE,))

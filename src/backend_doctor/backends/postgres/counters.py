@@ -1,6 +1,5 @@
 """Cumulative counters of the server: they mean something as rates between two looks."""
 
-from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import msgspec
@@ -29,7 +28,15 @@ SELECT textsend(d.datname::text) AS name, d.sessions, d.xact_commit AS commits,
        pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::int8 AS replayed,
        extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8
          AS replayed_age,
-       (SELECT count(*)::int FROM pg_stat_wal_receiver) AS receivers
+       (SELECT count(*)::int FROM pg_stat_wal_receiver) AS receivers,
+       CASE WHEN d.datname = current_database() THEN textsend((
+         SELECT jsonb_agg(jsonb_build_array(t.nspname, t.relname, t.written)) FROM (
+           SELECT n.nspname, c.relname, pg_stat_get_tuples_inserted(c.oid)
+                    + pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid)
+                    AS written
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relkind IN ('r', 'm') AND c.oid >= 16384 AND c.relpersistence <> 't'
+            ORDER BY written DESC, c.oid LIMIT 500) t)::text) END AS tables
   FROM pg_stat_wal w CROSS JOIN {checkpoints} c
   LEFT JOIN pg_stat_database d ON d.datid <> 0
  ORDER BY d.sessions DESC LIMIT 10000
@@ -80,6 +87,14 @@ class DatabaseCounters(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class TableWrites(msgspec.Struct, frozen=True, array_like=True):
+    """How many ``rows`` were inserted into a table, updated and deleted."""
+
+    schema: str
+    name: str
+    rows: int
+
+
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -112,7 +127,8 @@ class Counters(Fact, frozen=True):
     """What the server has counted since its statistics were reset.
 
     ``own_statements`` of ours so far are among the transactions. ``uptime`` in seconds;
-    ``recovery`` is there on a standby.
+    ``recovery`` is there on a standby. ``tables`` are the 500 most written ones of the connected
+    database.
     """
 
     databases: tuple[DatabaseCounters, ...] = ()
@@ -125,6 +141,7 @@ class Counters(Fact, frozen=True):
     uptime: float = 0.0
     recovery: Recovery | None = None
     own_statements: int = 0
+    tables: tuple[TableWrites, ...] = ()
 
     @property
     def sessions(self) -> int:
@@ -147,6 +164,7 @@ class Counters(Fact, frozen=True):
         """One statement that any role may run; needs PostgreSQL 14 for ``sessions``."""
         rows = await db.fetch(_SINCE_17 if slots.version >= 170_000 else _BEFORE_17)
         server = rows[0]
+        tables = next((row["tables"] for row in rows if row["tables"]), "[]")
         return cls(
             databases=tuple(_row(DatabaseCounters, row) for row in rows if row["name"] is not None),
             **{name: server[name] for name in _SERVER},
@@ -155,11 +173,11 @@ class Counters(Fact, frozen=True):
             uptime=server["uptime"],
             recovery=_row(Recovery, server) if server["in_recovery"] else None,
             own_statements=db.statements,
+            tables=msgspec.json.decode(tables, type=tuple[TableWrites, ...]),
         )
 
 
-@dataclass(frozen=True)
-class WindowCounts:
+class WindowCounts(msgspec.Struct, frozen=True):
     """What was counted within the window of ``seconds``: each database, and all together."""
 
     seconds: float

@@ -24,25 +24,24 @@ LEAST_PER_SECOND = 50.0
 FEWEST_EACH = 5
 MOST_APART = 0.3
 _MOST_FREQUENT, _MOST_PARENTS = 6, 4
-_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+# patterns as texts: re compiles them with the first statement, and most runs read none
+_COMMENT = r"(?s)--[^\n]*|/\*.*?\*/"
 _NAME = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
-_TABLE = re.compile(
-    rf"\b(?:from|join|into|update|table|truncate|copy)\s+(?:only\s+)?({_NAME}(?:\.{_NAME})?)",
-    re.IGNORECASE,
+_TABLE = (
+    r"(?i)\b(?:from|join|into|update|table|truncate|copy)\s+(?:only\s+)?"
+    rf"({_NAME}(?:\.{_NAME})?)"
 )
 _ID = rf"(?:{_NAME}\.)?{_NAME}\s*=\s*\$\d+(?:::\w+)?"
-_BY_ID = re.compile(
-    rf"\bwhere\s+\(?{_ID}\)?(?:\s+and\s+\(?(?:{_ID}|(?:{_NAME}\.)?{_NAME}\s+is\s+(?:not\s+)?null)"
-    r"\)?)?(?:\s+order\s+by\s+[\w\".,\s]+)?(?:\s+limit\s+\$?\d+)?\s*;?\s*$",
-    re.IGNORECASE,
+_BY_ID = (
+    rf"(?i)\bwhere\s+\(?{_ID}\)?(?:\s+and\s+\(?(?:{_ID}|(?:{_NAME}\.)?{_NAME}\s+is\s+(?:not\s+)?null)"
+    r"\)?)?(?:\s+order\s+by\s+[\w\".,\s]+)?(?:\s+limit\s+\$?\d+)?\s*;?\s*$"
 )
-_SELECT = re.compile(r"\s*\(?\s*select\b", re.IGNORECASE)
-_CHANGES = re.compile(r"\b(insert|update|delete|merge|truncate|copy)\b", re.IGNORECASE)
+_SELECT = r"(?i)\s*\(?\s*select\b"
+_CHANGES = r"(?i)\b(insert|update|delete|merge|truncate|copy)\b"
 # what makes a result another one at each call, or locks rows
-_UNSTABLE = re.compile(
-    r"\bfor\s+(no\s+key\s+)?(update|share|key)\b|\bcurrent_(date|time|timestamp)\b|\blocaltime"
-    r"|\b(now|random|clock_timestamp|statement_timestamp|nextval|currval|pg_\w+)\s*\(",
-    re.IGNORECASE,
+_UNSTABLE = (
+    r"(?i)\bfor\s+(no\s+key\s+)?(update|share|key)\b|\bcurrent_(date|time|timestamp)\b|\blocaltime"
+    r"|\b(now|random|clock_timestamp|statement_timestamp|nextval|currval|pg_\w+)\s*\("
 )
 
 
@@ -67,21 +66,21 @@ class FrequentStatement(msgspec.Struct, frozen=True, kw_only=True):
 
 def describe(query_id: str, database: str, text: str) -> FrequentStatement:
     """What can be told of a statement by its text."""
-    plain = _COMMENT.sub(" ", text)
-    names = (match.rpartition(".")[2] for match in _TABLE.findall(plain))
+    plain = re.sub(_COMMENT, " ", text)
+    names = (match.rpartition(".")[2] for match in re.findall(_TABLE, plain))
     # PostgreSQL folds what is not quoted
     tables = (name.strip('"') if name.startswith('"') else name.lower() for name in names)
     found = tuple(dict.fromkeys(tables))
-    changes = _CHANGES.search(plain) is not None
-    reads = _SELECT.match(plain) is not None and not changes and bool(found)
+    changes = re.search(_CHANGES, plain) is not None
+    reads = re.match(_SELECT, plain) is not None and not changes and bool(found)
     return FrequentStatement(
         query_id=query_id,
         database=database,
         text=shorten(" ".join(mask_literals(text).split()), 400),
         tables=found,
-        by_id=reads and len(found) == 1 and _BY_ID.search(plain) is not None,
+        by_id=reads and len(found) == 1 and re.search(_BY_ID, plain) is not None,
         changes=changes,
-        cacheable=reads and _UNSTABLE.search(plain) is None,
+        cacheable=reads and re.search(_UNSTABLE, plain) is None,
         parameters=len(set(re.findall(r"\$\d+", plain))),
     )
 
@@ -152,7 +151,7 @@ def refuse_without_counters(statistics: StatementStatistics, *, seen: bool) -> N
     """
     missing = statistics.absence
     if missing is not None:
-        kind = AbsenceKind.NOT_APPLICABLE if statistics.sees_all else AbsenceKind.BLIND
+        kind = AbsenceKind.NOT_APPLICABLE if statistics.uncounted else AbsenceKind.BLIND
         raise Absent(missing.reason, remedy=missing.remedy, kind=kind)
     if not seen:
         reason = "calls can be counted only between two looks; use a --window above 0"

@@ -18,6 +18,9 @@ LOCAL = {
     if name != "default_transaction_read_only"
 }
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
-GUARD_SESSION = "SELECT " + ", ".join(
-    f"pg_catalog.set_config('{name}', '{value}', false)" for name, value in _GUARDS.items()
+# behind a pooler, where another process answers than the one that let us in ($1), what is set
+# ends with the transaction
+GUARD_SESSION = "SELECT pg_catalog.pg_backend_pid() AS pid, " + ", ".join(
+    f"pg_catalog.set_config('{name}', '{value}', pg_catalog.pg_backend_pid() <> $1)"
+    for name, value in _GUARDS.items()
 )

@@ -1,5 +1,6 @@
 """Who keeps old row versions alive: everything that holds the xmin horizon, by kind."""
 
+from collections.abc import Iterable
 from typing import Any, Literal, Self
 
 import msgspec
@@ -150,3 +151,28 @@ def stands_still(holder: Holder, sessions: Looks[Sessions] | None) -> bool:
         return False
     same_xmin = last.xmin is not None and last.xmin == first.xmin
     return same_xmin or (last.xid is not None and last.xid == first.xid)
+
+
+def lasting(
+    horizon: Horizon, sessions: Looks[Sessions] | None, long_seconds: float
+) -> tuple[tuple[Holder, ...], tuple[Holder, ...]]:
+    """Who holds the horizon where it is, and who would hold it next, of those that stand still
+    or are ``long_seconds`` old.
+
+    Whoever is younger may have begun after the rows died, and then holds none of them.
+    """
+    found = [
+        holder
+        for holder in horizon.here
+        if stands_still(holder, sessions) or (holder.seconds or 0.0) >= long_seconds
+    ]
+    oldest = max((holder.xids or 0 for holder in found), default=0)
+    first = tuple(holder for holder in found if holder.xids == oldest)
+    younger = (holder for holder in found if holder.xids != oldest)
+    return first, tuple(sorted(younger, key=lambda holder: holder.xids or 0, reverse=True))
+
+
+def held_by(holders: Iterable[Holder], sessions: Sessions | None) -> list[Session]:
+    """The sessions whose transactions these are, as a look shows them."""
+    seen = sessions.sessions if sessions else ()
+    return [s for holder in holders for s in seen if holder.same_transaction(s)]

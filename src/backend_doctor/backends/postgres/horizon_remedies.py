@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from backend_doctor.backends.postgres.horizon import Holder
+from backend_doctor.backends.postgres.horizon import Holder, held_by
 from backend_doctor.backends.postgres.remedies import cancel_statement, end_sessions
 from backend_doctor.backends.postgres.sessions import Sessions
 from backend_doctor.backends.postgres.table_activity import Maintained
@@ -42,8 +42,7 @@ def release(holder: Holder, sessions: Sessions | None) -> Remedy:
 
 
 def _release_session(holder: Holder, sessions: Sessions | None) -> Remedy:
-    found = (s for s in sessions.sessions if holder.same_transaction(s)) if sessions else iter(())
-    session = next(found, None)
+    session = next(iter(held_by([holder], sessions)), None)
     if sessions is None or session is None or holder.backup:
         return Remedy(
             step=Step.CONFIRM,

@@ -25,7 +25,8 @@ SELECT l.kind, textsend(l.name) AS name, l.most, count(a.pid)::int AS used
  ORDER BY count(a.pid)::float8 / l.most DESC, l.name
  LIMIT 100
 """
-# PostgreSQL says which limit refused a login (SQLSTATE 53300); a full server says another thing
+# which limit refused a login (SQLSTATE 53300), as said_in_english() has it; a full server says
+# another thing
 _REFUSED = re.compile(r"too many connections for (?P<kind>role|database) \"(?P<name>.*)\"")
 
 

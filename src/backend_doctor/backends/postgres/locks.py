@@ -2,8 +2,10 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain
+
+import msgspec
 
 from backend_doctor.backends.postgres.sessions import LockWait, Session, Sessions
 from backend_doctor.text import shorten
@@ -25,8 +27,7 @@ def waited(session: Session) -> float:
     return (session.lock.seconds or 0.0) if session.lock else 0.0
 
 
-@dataclass(frozen=True)
-class Jam:
+class Jam(msgspec.Struct, frozen=True):
     """One head blocker and all who wait behind it, longest wait first.
 
     ``head`` is None for a prepared transaction, whose ``head_pid`` is 0. ``table`` is the one
@@ -192,6 +193,22 @@ def _behind(head: int, next_to: Mapping[int, list[Session]]) -> Iterable[Session
 
 def _by_wait(waiters: Iterable[Session]) -> tuple[Session, ...]:
     return tuple(sorted(waiters, key=waited, reverse=True))
+
+
+def shut_out(sessions: Sessions, names: Collection[str]) -> tuple[Session, str] | None:
+    """Who keeps all readers from one of the tables (names without schema), and its full name:
+    the session that has locked it for itself alone, else the first that waits to do so."""
+    holding = ((one, table) for one in sessions.sessions for table in one.excludes)
+    wanting = (
+        (one, one.lock.relation)
+        for one in sessions.sessions
+        if one.lock and one.lock.relation and one.lock.mode == "AccessExclusiveLock"
+    )
+    return next((pair for pair in chain(holding, wanting) if _name(pair[1]) in names), None)
+
+
+def _name(table: str) -> str:
+    return table.partition(".")[2]
 
 
 def circles(sessions: Sessions) -> tuple[Session, ...]:

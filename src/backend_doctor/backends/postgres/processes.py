@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Self
 
 import msgspec
-import psutil
 
 from backend_doctor.backends.machine import is_here
 from backend_doctor.facts import AbsenceKind, Absent, Fact, Instance, Login, Problem
@@ -56,6 +55,8 @@ def parse_title(title: str) -> dict[str, str | int | None] | None:
 
 
 def _processes() -> Iterator[ServerProcess]:
+    import psutil
+
     now = time.time()
     names = ["pid", "ppid", "cmdline", "create_time", "cpu_times"]
     for process in psutil.process_iter(names):
@@ -73,6 +74,14 @@ def _processes() -> Iterator[ServerProcess]:
             )
 
 
+def _peers(port: int) -> Iterator[int]:
+    import psutil
+
+    for connection in psutil.net_connections("tcp"):
+        if connection.raddr and connection.laddr and connection.laddr.port == port:
+            yield connection.raddr.port
+
+
 class ServerProcesses(Fact, frozen=True):
     """The client processes of one server on this machine, seen from outside."""
 
@@ -86,11 +95,7 @@ class ServerProcesses(Fact, frozen=True):
         if not await asyncio.to_thread(is_here, instance.host):
             raise Absent("the server runs on another machine, so its processes are out of sight")
         everything = list(_processes())
-        ports = {
-            connection.raddr.port
-            for connection in psutil.net_connections("tcp")
-            if connection.raddr and connection.laddr and connection.laddr.port == instance.port
-        }
+        ports = set(_peers(instance.port))
         # a socket peer of this port marks its postmaster; that one's other children count too
         parents = {process.parent for process in everything if process.port in ports}
         if not parents and len({process.parent for process in everything}) == 1:

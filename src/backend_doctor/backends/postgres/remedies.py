@@ -107,6 +107,19 @@ def lock_tree() -> Remedy:
     )
 
 
+def who_locks(names: Iterable[str]) -> Remedy:
+    """Shows who keeps all others from tables, by their names without schema."""
+    tables = ", ".join(map(quote_literal, names))
+    return Remedy(
+        step=Step.CONFIRM,
+        command="SELECT pid, l.relation::regclass, l.granted, a.application_name, a.state\n"
+        "  FROM pg_locks l JOIN pg_stat_activity a USING (pid)\n"
+        "  JOIN pg_class c ON c.oid = l.relation\n"
+        f" WHERE l.mode = 'AccessExclusiveLock' AND c.relname IN ({tables});",
+        effect="shows who has locked them for itself alone, or waits to do so",
+    )
+
+
 def free_advisory_locks() -> Remedy:
     """Keeps an advisory lock from outliving the work that it guards."""
     return Remedy(

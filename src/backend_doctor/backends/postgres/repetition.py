@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from backend_doctor.backends.postgres.frequent import (
     MOST_APART,
@@ -20,8 +21,7 @@ _MOVED_SECONDS = 1.0
 _Texts = Mapping[tuple[str, str], FrequentStatement]
 
 
-@dataclass(frozen=True)
-class Repetition:
+class Repetition(msgspec.Struct, frozen=True):
     """``children`` are called once for each row that ``parent`` returns.
 
     ``share`` is their part of all calls in their database.

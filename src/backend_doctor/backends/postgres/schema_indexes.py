@@ -5,7 +5,7 @@ from typing import Self
 import msgspec
 
 from backend_doctor.backends.postgres.connection import PostgresConnection
-from backend_doctor.backends.sql import quote_identifier
+from backend_doctor.backends.postgres.named import Named
 from backend_doctor.facts import Fact
 
 _PAGE_BYTES = 8192
@@ -111,7 +111,7 @@ SELECT 'server', 0, 0, textsend(jsonb_build_object(
 """
 
 
-class SchemaIndex(msgspec.Struct, frozen=True, kw_only=True):
+class SchemaIndex(Named, frozen=True, kw_only=True):
     """An index; a column that is an expression is "".
 
     ``constrained`` when a constraint, a foreign key or the replica identity needs it,
@@ -121,9 +121,7 @@ class SchemaIndex(msgspec.Struct, frozen=True, kw_only=True):
     ``writes`` to its table since the reset.
     """
 
-    schema: str
     table: str
-    name: str
     method: str = "btree"
     columns: tuple[str, ...] = ()
     unique: bool = False
@@ -148,11 +146,6 @@ class SchemaIndex(msgspec.Struct, frozen=True, kw_only=True):
     def size(self) -> str:
         """Its size, for people."""
         return f"{self.bytes / 2**20:.1f} MiB"
-
-    @property
-    def place(self) -> str:
-        """Its quoted name."""
-        return f"{quote_identifier(self.schema)}.{quote_identifier(self.name)}"
 
     @property
     def on(self) -> str:

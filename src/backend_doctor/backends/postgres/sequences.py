@@ -2,9 +2,8 @@
 
 from typing import Self
 
-import msgspec
-
 from backend_doctor.backends.postgres.connection import PostgresConnection
+from backend_doctor.backends.postgres.named import Named
 from backend_doctor.backends.sql import quote_identifier
 from backend_doctor.facts import Fact
 
@@ -87,7 +86,7 @@ SELECT textsend(n.nspname::text) AS schema, textsend(j.relname::text) AS name,
 """
 
 
-class Sequence(msgspec.Struct, frozen=True, kw_only=True):
+class Sequence(Named, frozen=True, kw_only=True):
     """A sequence and the column that it feeds, if one is known.
 
     ``limit`` is the last value that both the sequence and the column's type can hold: the
@@ -95,8 +94,6 @@ class Sequence(msgspec.Struct, frozen=True, kw_only=True):
     the first use, and when it is not ``readable`` or is ``locked`` by another session.
     """
 
-    schema: str
-    name: str
     table_schema: str = ""
     table: str = ""
     column: str = ""
@@ -128,16 +125,6 @@ class Sequence(msgspec.Struct, frozen=True, kw_only=True):
     def _steps(self, value: int) -> int:
         way = self.limit - value if self.increment > 0 else value - self.limit
         return max(0, way // abs(self.increment))
-
-    @property
-    def text(self) -> str:
-        """Its name, for people."""
-        return f"{self.schema}.{self.name}"
-
-    @property
-    def place(self) -> str:
-        """Its quoted name."""
-        return f"{quote_identifier(self.schema)}.{quote_identifier(self.name)}"
 
     @property
     def feeds(self) -> str:

@@ -28,7 +28,21 @@ SELECT textsend((SELECT json_agg(s)::text FROM (
          AS installed,
        textsend((SELECT string_agg(x.name, ' ' ORDER BY x.name) FROM pg_available_extensions x
                   WHERE x.name IN ('pg_stat_statements', 'hypopg'))) AS available,
-       textsend(current_database()::text) AS database
+       textsend(current_database()::text) AS database,
+       has_table_privilege('pg_file_settings', 'SELECT')
+         AND has_function_privilege('pg_show_all_file_settings()', 'EXECUTE') AS sees_files
+"""
+# A line that only waits for a restart is in error too: that it waits is known once the view has
+# been read, so it is asked row by row. What a database may lack, a start does not look at.
+_FILES = """
+SELECT textsend(f.sourcefile) AS file, f.sourceline AS line, textsend(f.name) AS name,
+       textsend(f.error) AS error
+  FROM pg_file_settings f
+ WHERE f.error IS NOT NULL
+   AND NOT coalesce((SELECT s.pending_restart FROM pg_settings s WHERE s.name = f.name), false)
+   AND coalesce(f.name, '') NOT IN ('default_text_search_config', 'default_table_access_method',
+         'default_tablespace', 'temp_tablespaces')
+ ORDER BY f.seqno LIMIT 20
 """
 _UNITS = {"B": 1, "kB": 1024, "8kB": 8192, "16kB": 16_384, "32kB": 32_768, "MB": 1024**2} | {
     "ms": 0.001,
@@ -56,10 +70,26 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
             return 0.0
 
 
+class FileError(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a configuration file that the server cannot take; ``name`` is "" where it is
+    not even a setting."""
+
+    file: str
+    line: int
+    name: str
+    error: str
+
+    @property
+    def place(self) -> str:
+        """File and line."""
+        return f"{self.file}:{self.line}"
+
+
 class ServerSettings(Fact, frozen=True):
     """Settings by name; names of those that wait for a restart; extensions of the database.
 
     ``available`` are those of the extensions that help a diagnosis whose files the server has.
+    ``file_errors`` are the first 20, if the role may see them.
     """
 
     settings: tuple[Setting, ...] = ()
@@ -67,6 +97,7 @@ class ServerSettings(Fact, frozen=True):
     installed: tuple[str, ...] = ()
     available: tuple[str, ...] = ()
     database: str = ""
+    file_errors: tuple[FileError, ...] = ()
 
     def find(self, name: str) -> Setting | None:
         """A setting, if the server has it."""
@@ -84,12 +115,22 @@ class ServerSettings(Fact, frozen=True):
 
     @classmethod
     async def collect(cls, db: PostgresConnection) -> Self:
-        """One statement that any role may run."""
+        """One statement that any role may run, and one more for a role that may see the files."""
         row = (await db.fetch(_SQL))[0]
+        files = await db.fetch(_FILES) if row["sees_files"] else ()
         return cls(
             settings=msgspec.json.decode(row["settings"] or "[]", type=tuple[Setting, ...]),
             pending=tuple((row["pending"] or "").split()),
             installed=tuple((row["installed"] or "").split()),
             available=tuple((row["available"] or "").split()),
             database=row["database"],
+            file_errors=tuple(
+                FileError(
+                    file=one["file"] or "",
+                    line=one["line"] or 0,
+                    name=one["name"] or "",
+                    error=one["error"],
+                )
+                for one in files
+            ),
         )

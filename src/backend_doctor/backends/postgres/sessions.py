@@ -29,7 +29,15 @@ wanted AS (
     FROM lock w
     LEFT JOIN lock t ON t.pid = w.pid AND t.granted AND t.locktype = 'tuple'
                     AND w.locktype = 'transactionid'
-   WHERE NOT w.granted ORDER BY w.pid, w.waitstart)
+   WHERE NOT w.granted ORDER BY w.pid, w.waitstart),
+alone AS (
+  SELECT l.pid, string_agg(n.nspname || '.' || c.relname, chr(1)) AS tables
+    FROM (SELECT pid, relation, row_number() OVER (PARTITION BY pid ORDER BY relation) AS number
+            FROM lock WHERE granted AND locktype = 'relation' AND mode = 'AccessExclusiveLock'
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) l
+    JOIN pg_class c ON c.oid = l.relation AND c.relkind IN ('r', 'p', 'm')
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+   WHERE l.number <= 100 GROUP BY l.pid)
 SELECT a.pid, textsend(a.usename::text) AS "user", a.application_name AS application,
        host(a.client_addr) AS client, a.client_port AS port, textsend(a.datname::text) AS database,
        a.backend_type AS kind, a.state, a.wait_event_type AS wait_type, a.wait_event AS wait,
@@ -42,7 +50,7 @@ SELECT a.pid, textsend(a.usename::text) AS "user", a.application_name AS applica
        a.query_id::text AS query_id, substring(textsend(a.query) FOR 600) AS query,
        a.backend_xid IS NOT NULL AS has_xid, a.backend_xmin IS NOT NULL AS has_xmin,
        a.backend_xid::text::int8 AS xid, a.backend_xmin::text::int8 AS xmin,
-       coalesce(h.locks, 0) AS locks,
+       coalesce(h.locks, 0) AS locks, textsend(e.tables) AS excludes,
        CASE WHEN a.wait_event_type = 'Lock'
             THEN array_to_string(pg_blocking_pids(a.pid), ' ') END AS blocked_by,
        w.locktype AS lock_type, w.mode AS lock_mode,
@@ -56,6 +64,7 @@ SELECT a.pid, textsend(a.usename::text) AS "user", a.application_name AS applica
   FROM pg_stat_activity a
   LEFT JOIN held h ON h.pid = a.pid
   LEFT JOIN wanted w ON w.pid = a.pid
+  LEFT JOIN alone e ON e.pid = a.pid
   LEFT JOIN pg_database d ON d.datname = current_database()
   LEFT JOIN pg_class c ON c.oid = w.relation AND w.database = d.oid
   LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -105,7 +114,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """One row of pg_stat_activity. Ages in seconds, ``*_us`` in microseconds since 1970.
 
     ``xid`` and ``xmin`` are its transaction and the oldest that its snapshot saw running.
-    ``query`` has its literals masked. ``locks`` counts granted locks, virtual ones left out.
+    ``query`` has its literals masked. ``locks`` counts granted locks, virtual ones left out;
+    ``excludes`` are tables of the connected database ("schema.table", a hundred at most) that it
+    has locked for itself alone (ACCESS EXCLUSIVE).
     """
 
     pid: int
@@ -132,6 +143,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     xmin: int | None = None
     locks: int = 0
     blocked_by: tuple[int, ...] = ()
+    excludes: tuple[str, ...] = ()
     lock: LockWait | None = None
 
     @property
@@ -163,6 +175,13 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             other.state,
         )
 
+    def same_transaction(self, other: "Session") -> bool:
+        """Whether the other look saw this very session in the same transaction."""
+        return self.transaction_us is not None and (
+            (self.pid, self.started_us, self.transaction_us)
+            == (other.pid, other.started_us, other.transaction_us)
+        )
+
 
 def _session(row: dict[str, Any]) -> Session:
     lock = None
@@ -183,6 +202,7 @@ def _session(row: dict[str, Any]) -> Session:
     }
     plain["query"] = mask_literals(plain.get("query", ""))
     plain["blocked_by"] = tuple(map(int, plain.get("blocked_by", "").split()))
+    plain["excludes"] = tuple(filter(None, plain.get("excludes", "").split("\1")))
     return Session(**plain, lock=lock)
 
 

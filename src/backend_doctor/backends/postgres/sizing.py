@@ -1,7 +1,8 @@
 """How many connections the work needs, by Little's law: what is at work on average, and room."""
 
 import math
-from dataclasses import dataclass
+
+import msgspec
 
 from backend_doctor.backends.postgres.counters import Counters, counts_within
 from backend_doctor.backends.postgres.sessions import Session, Sessions
@@ -16,8 +17,7 @@ def connections_needed(busy: float, target: float = TARGET_USE) -> int:
     return max(1, math.ceil(round(busy / target, 6)))
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(msgspec.Struct, frozen=True):
     """Connections at work on average over ``seconds``: ``running`` a statement, or
     ``in_transaction`` between two; ``held`` is how many there are."""
 

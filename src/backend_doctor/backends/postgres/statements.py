@@ -1,7 +1,6 @@
 """What the server spent its time on: pg_stat_statements, without texts, as counters."""
 
-from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import msgspec
 
@@ -17,9 +16,7 @@ SELECT textsend(current_database()::text) AS database, textsend(current_user::te
                    JOIN pg_namespace n ON n.oid = e.extnamespace
                   WHERE e.extname = 'pg_stat_statements')) AS schema,
        (SELECT extversion FROM pg_extension WHERE extname = 'pg_stat_statements') AS version,
-       has_function_privilege('pg_stat_file(text)', 'EXECUTE') AS may_ask_sizes,
-       EXISTS (SELECT FROM pg_stat_activity a WHERE a.usename = current_user
-                  AND a.pid <> pg_backend_pid()) AS shares_role
+       has_function_privilege('pg_stat_file(text)', 'EXECUTE') AS may_ask_sizes
 """
 _COUNTERS = """
 WITH counted AS MATERIALIZED (
@@ -37,7 +34,9 @@ SELECT s.queryid::text AS query_id, textsend(d.datname::text) AS database,
        s.read_blocks, s.hit_blocks, s.temp_blocks,
        (SELECT count(*)::int FROM summed) AS entries,
        (SELECT dealloc FROM {schema}.pg_stat_statements_info) AS evictions,
-       (SELECT stats_reset::text FROM {schema}.pg_stat_statements_info) AS reset_at
+       (SELECT stats_reset::text FROM {schema}.pg_stat_statements_info) AS reset_at,
+       EXISTS (SELECT FROM pg_stat_activity a WHERE a.usename = current_user
+                  AND a.pid <> pg_backend_pid()) AS shares_role
   FROM summed s LEFT JOIN pg_database d ON d.oid = s.dbid
  ORDER BY s.ms DESC LIMIT 1000
 """
@@ -51,8 +50,10 @@ class StatementStatistics(Fact, frozen=True):
     """Where pg_stat_statements stands in the connected database, and what we may see of it.
 
     ``track`` is its setting, "" when the library is not loaded; ``schema`` is "" when the
-    extension is not in this database. ``shares_role`` when others log in as we do.
+    extension is not in this database.
     """
+
+    lasting: ClassVar[bool] = True
 
     database: str
     role: str
@@ -61,11 +62,11 @@ class StatementStatistics(Fact, frozen=True):
     schema: str = ""
     version: str = ""
     may_ask_sizes: bool = False
-    shares_role: bool = False
 
     @property
-    def absence(self) -> Absence | None:
-        """Why statements cannot be counted, and the exact remedy; None when they can."""
+    def uncounted(self) -> Absence | None:
+        """Why the server counts no statements for this database, and the exact remedy; None when
+        it does."""
         create = f"CREATE EXTENSION pg_stat_statements;   -- in database {self.database}"
         if not self.track:
             reason = "pg_stat_statements is not loaded"
@@ -79,12 +80,20 @@ class StatementStatistics(Fact, frozen=True):
         elif tuple(map(int, self.version.split("."))) < (1, 9):
             reason = f"the extension pg_stat_statements is of version {self.version}"
             remedy = "ALTER EXTENSION pg_stat_statements UPDATE;"
-        elif not self.sees_all:
-            reason = f"role {self.role} cannot see what others run"
-            remedy = f"GRANT pg_monitor TO {quote_identifier(self.role)};"
         else:
             return None
         return Absence(kind=AbsenceKind.BLIND, reason=reason, remedy=remedy.rstrip("\n"))
+
+    @property
+    def absence(self) -> Absence | None:
+        """Why we see no counts, and the exact remedy; None when we do."""
+        if self.uncounted or self.sees_all:
+            return self.uncounted
+        return Absence(
+            kind=AbsenceKind.BLIND,
+            reason=f"role {self.role} cannot see what others run",
+            remedy=f"GRANT pg_monitor TO {quote_identifier(self.role)};",
+        )
 
     @classmethod
     async def collect(cls, db: PostgresConnection) -> Self:
@@ -155,12 +164,11 @@ class Statements(Fact, frozen=True):
             entries=first.get("entries", 0),
             evictions=first.get("evictions", 0),
             reset_at=first.get("reset_at") or "",
-            own_role="" if statistics.shares_role else statistics.role,
+            own_role="" if first.get("shares_role", True) else statistics.role,
         )
 
 
-@dataclass(frozen=True)
-class Load:
+class Load(msgspec.Struct, frozen=True):
     """What one statement did within the window. ``busy`` is how many sessions it kept busy on
     average: calls a second times seconds a call (Little's law). Blocks as in Counted."""
 

@@ -2,10 +2,8 @@
 
 from typing import Any, Self
 
-import msgspec
-
 from backend_doctor.backends.postgres.connection import PostgresConnection
-from backend_doctor.backends.sql import quote_identifier
+from backend_doctor.backends.postgres.named import Named
 from backend_doctor.facts import Fact
 
 # From pg_class and the statistics functions: the views join every table with its indexes before
@@ -49,7 +47,7 @@ SELECT s.*, textsend(n.nspname::text) AS schema, textsend(t.relname::text) AS na
 _OFF = frozenset({"off", "false", "no", "0", "f", "n"})
 
 
-class Maintained(msgspec.Struct, frozen=True, kw_only=True):
+class Maintained(Named, frozen=True, kw_only=True):
     """One table and when vacuum and analyze are due for it.
 
     ``rows`` as the server counts them (an estimate), ``dead`` likewise. ``vacuum_at`` dead rows
@@ -58,8 +56,6 @@ class Maintained(msgspec.Struct, frozen=True, kw_only=True):
     tells whether the table itself allows it.
     """
 
-    schema: str
-    name: str
     rows: int
     dead: int
     changed: int
@@ -70,16 +66,6 @@ class Maintained(msgspec.Struct, frozen=True, kw_only=True):
     analyzed: float | None = None
     autovacuum: bool = True
     vacuum_runs: bool = False
-
-    @property
-    def place(self) -> str:
-        """Schema and name, for people and as a subject."""
-        return f"{self.schema}.{self.name}"
-
-    @property
-    def quoted(self) -> str:
-        """Schema and name as SQL reads them."""
-        return f"{quote_identifier(self.schema)}.{quote_identifier(self.name)}"
 
     @property
     def dead_share(self) -> float:

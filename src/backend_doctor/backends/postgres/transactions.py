@@ -3,8 +3,8 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
-from statistics import mean
+
+import msgspec
 
 from backend_doctor.backends.postgres.sessions import Session, Sessions
 from backend_doctor.facts import Looks
@@ -14,6 +14,24 @@ _BACKUPS = re.compile(r"pg_dump|pg_restore|pg_basebackup|pgbackrest|barman|wal-g
 _MAINTENANCE = re.compile(
     r"\s*(VACUUM|ANALYZE|REINDEX|CLUSTER|CREATE\s+(UNIQUE\s+)?INDEX|REFRESH)\b", re.IGNORECASE
 )
+
+CALLS_END = 60.0
+"""Seconds after which nobody waits for a call any more: nginx's default proxy_read_timeout."""
+
+MAY_BE_CALLS = (
+    "transactions that wait for a long call to something outside the database look the same until "
+    f"it ends: look again with --window {CALLS_END:.0f}, what is leaked is still there then; or "
+    "see at the client where its code stands (py-spy dump --pid PID), and whom it asks (ss -tnp)"
+)
+
+
+def may_be_calls(sessions: Iterable[Session]) -> bool:
+    """Whether transactions that idle may wait for something else as well as be forgotten: none
+    has failed, and none has idled for longer than calls last."""
+    return not any(
+        session.state.endswith("(aborted)") or (session.state_age or 0.0) >= CALLS_END
+        for session in sessions
+    )
 
 
 def is_backup(application: str) -> bool:
@@ -45,8 +63,7 @@ def names(sessions: Iterable[Session]) -> list[str]:
     return list(dict.fromkeys(session.holder for session in sessions))
 
 
-@dataclass(frozen=True)
-class Turnover:
+class Turnover(msgspec.Struct, frozen=True):
     """Transactions of one application and role that wait for their client, in two looks.
 
     ``gone`` were seen in the first look only, ``come`` in the second only, ``stayed`` in both
@@ -60,7 +77,8 @@ class Turnover:
     @property
     def idle_seconds(self) -> float:
         """For how long they had idled when they were seen: half of the whole, on average."""
-        return mean(session.state_age or 0.0 for session in (*self.gone, *self.come))
+        ages = [session.state_age or 0.0 for session in (*self.gone, *self.come)]
+        return sum(ages) / len(ages)
 
     @property
     def at_once(self) -> int:

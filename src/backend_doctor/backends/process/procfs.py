@@ -3,9 +3,10 @@
 import os
 import pwd
 import time
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+import msgspec
 
 PROC = Path("/proc")
 # TCP_LISTEN of the kernel's include/net/tcp_states.h
@@ -17,8 +18,7 @@ class GoneError(Exception):
     """The process has ended."""
 
 
-@dataclass(frozen=True)
-class Stat:
+class Stat(msgspec.Struct, frozen=True):
     """``started`` in clock ticks since boot, which with the pid tells processes apart.
 
     ``cpu`` is seconds of processor time so far, ``state`` the kernel's letter (T is stopped).
@@ -31,8 +31,7 @@ class Stat:
     cpu: float
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """Bytes, counts and seconds of processor time; None is what the kernel does not show us."""
 
     rss: int

@@ -2,6 +2,7 @@
 
 from shlex import quote
 
+from backend_doctor.backends.byhand import by_hand
 from backend_doctor.backends.process.connection import Member
 from backend_doctor.backends.process.words import who
 from backend_doctor.facts import Instance
@@ -22,14 +23,12 @@ def longer(instance: Instance, duration: str) -> Remedy:
 
 def restart(member: Member) -> Remedy:
     """What helps at once, whatever the cause."""
-    return Remedy(
-        step=Step.STOP,
-        command=f"Restart {who(member)} in an orderly way before the limit is reached: one "
+    return by_hand(
+        Step.STOP,
+        f"Restart {who(member)} in an orderly way before the limit is reached: one "
         "replica or worker at a time.",
         effect="gives all of its memory and files back; the requests that it serves are finished "
         "or lost, and what grew grows again",
-        changes_state=True,
-        language="text",
     )
 
 
@@ -63,59 +62,49 @@ def list_files(member: Member) -> Remedy:
 
 def recycle() -> Remedy:
     """Bounds the harm of what leaks slowly."""
-    return Remedy(
-        step=Step.PREVENT,
-        command="gunicorn --max-requests 10000 --max-requests-jitter 1000\n"
+    return by_hand(
+        Step.PREVENT,
+        "gunicorn --max-requests 10000 --max-requests-jitter 1000\n"
         "uvicorn --limit-max-requests 10000",
         effect="replaces a worker after so many requests; it hides a leak, and does not cure it",
-        changes_state=True,
-        language="text",
     )
 
 
 def close_files() -> Remedy:
     """Every file and client is closed on every path."""
-    return Remedy(
-        step=Step.CURE,
-        command="async with httpx.AsyncClient() as client: ...   # or one client a process\n"
+    return by_hand(
+        Step.CURE,
+        "async with httpx.AsyncClient() as client: ...   # or one client a process\n"
         "with open(path) as file: ...",
         effect="whatever is opened in a request is closed in it, errors included; clients and "
         "pools are made once, at start-up",
-        changes_state=True,
-        language="text",
     )
 
 
 def join_threads() -> Remedy:
     """One bounded pool of threads."""
-    return Remedy(
-        step=Step.CURE,
-        command="pool = concurrent.futures.ThreadPoolExecutor(max_workers=16)   # once a process",
+    return by_hand(
+        Step.CURE,
+        "pool = concurrent.futures.ThreadPoolExecutor(max_workers=16)   # once a process",
         effect="no thread is started in a request; a thread takes memory until it ends",
-        changes_state=True,
-        language="text",
     )
 
 
 def bound() -> Remedy:
     """What keeps a cache from growing."""
-    return Remedy(
-        step=Step.CURE,
-        command="functools.lru_cache(maxsize=10_000)   # never maxsize=None on what users send",
+    return by_hand(
+        Step.CURE,
+        "functools.lru_cache(maxsize=10_000)   # never maxsize=None on what users send",
         effect="every cache, registry and queue has a bound; listeners are removed where they "
         "were added",
-        changes_state=True,
-        language="text",
     )
 
 
 def more_memory(source: str) -> Remedy:
     """Room for the moment."""
-    return Remedy(
-        step=Step.STOP,
-        command=f"Raise the limit in {source} (container: resources.limits.memory, docker update "
+    return by_hand(
+        Step.STOP,
+        f"Raise the limit in {source} (container: resources.limits.memory, docker update "
         "--memory; unit: MemoryMax=), or run fewer workers.",
         effect="buys time; takes the memory from whatever else runs on the machine",
-        changes_state=True,
-        language="text",
     )

@@ -6,10 +6,11 @@ lower envelope must rise (Mann-Kendall, Theil-Sen), by no single step, and witho
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 from statistics import fmean, median
+
+import msgspec
 
 BLOCKS = 12
 # fewer blocks with samples than this, and no trend is told
@@ -34,8 +35,7 @@ class Answer(StrEnum):
     TOO_FEW = "too_few"
 
 
-@dataclass(frozen=True)
-class Scale:
+class Scale(msgspec.Struct, frozen=True):
     """What counts as growth: ``floor`` units a minute, ``least`` units over the whole window."""
 
     floor: float
@@ -47,8 +47,7 @@ OPEN_FILES = Scale(floor=0.5, least=10)
 THREADS = Scale(floor=0.2, least=5)
 
 
-@dataclass(frozen=True)
-class Slope:
+class Slope(msgspec.Struct, frozen=True):
     """Units a second, with the bounds of its 95 % interval."""
 
     middle: float
@@ -56,8 +55,7 @@ class Slope:
     upper: float
 
 
-@dataclass(frozen=True)
-class Trend:
+class Trend(msgspec.Struct, frozen=True):
     """``rate``, ``lower`` and ``upper`` in units a minute, ``growth`` in units over ``seconds``.
 
     ``smallest`` is the lowest rate, in units a minute, that these samples could have shown.
@@ -72,8 +70,7 @@ class Trend:
     smallest: float = 0.0
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(msgspec.Struct, frozen=True):
     """One stretch of time: middle of its samples' times, least and median value, mean load."""
 
     at: float

@@ -1,9 +1,10 @@
 """What the samples of a process allow to be said, and how surely: the longer seen, the more."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
+
+import msgspec
 
 from backend_doctor.backends.process.connection import Member
 from backend_doctor.backends.process.samples import EARLIER_SECONDS, MemorySamples, Sample, Series
@@ -40,8 +41,7 @@ class Stage(IntEnum):
     CERTAIN = 5
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """Of one process and one kind of thing; ``last`` is how many bytes or things there are now.
 
     ``idle`` says that hardly any processor time was used in the window.
@@ -105,8 +105,7 @@ def _verdict(
     return Verdict(series.member, _stage(trend, series.age, *ladder), trend, values[-1], idle)
 
 
-@dataclass(frozen=True)
-class Judged:
+class Judged(msgspec.Struct, frozen=True):
     """The verdicts on one process; ``files`` is None where they may not be counted."""
 
     series: Series

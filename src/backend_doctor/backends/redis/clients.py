@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Self
 
 import msgspec
@@ -31,8 +30,7 @@ def parse_client(line: str) -> dict[str, str]:
     return fields
 
 
-@dataclass(frozen=True)
-class _Client:
+class _Client(msgspec.Struct, frozen=True):
     """One line of CLIENT LIST; ages in whole seconds."""
 
     id: int
@@ -131,8 +129,7 @@ def _groups(clients: list[_Client]) -> Iterator[ClientGroup]:
         )
 
 
-@dataclass(frozen=True)
-class Holding:
+class Holding(msgspec.Struct, frozen=True):
     """What one holder has over all hosts. ``idle`` are (id, idle seconds) of the unused ones."""
 
     holder: str

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Self
 
 import msgspec
-import psutil
 
 from backend_doctor.backends.machine import is_here
 from backend_doctor.facts import AbsenceKind, Absent, Fact, Instance, Login, Problem
@@ -29,6 +28,8 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _process_name(pid: int | None) -> str:
+    import psutil
+
     try:
         return psutil.Process(pid).name() if pid else ""
     except psutil.Error:
@@ -42,6 +43,8 @@ def _end(address: Sequence[str | int]) -> tuple[str, int]:
 
 def _of_port(port: int) -> Counter[tuple[str, int | None]]:
     """Connections to a port of this machine by the client's address and process id."""
+    import psutil
+
     pairs = [
         (_end(socket.laddr), _end(socket.raddr), socket.pid)
         for socket in psutil.net_connections("tcp")

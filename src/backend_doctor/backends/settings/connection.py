@@ -4,9 +4,10 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from backend_doctor.endpoint import Endpoint
 from backend_doctor.errors import ConfigurationError
@@ -21,8 +22,7 @@ Raw = str | int | float | bool | None
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One value of the file: ``key`` is its dotted path in lower case, ``value`` a scalar or the
     scalars of a list, with references replaced.
 

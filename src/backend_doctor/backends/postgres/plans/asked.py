@@ -5,6 +5,7 @@ from typing import ClassVar, Self
 from backend_doctor.backends.postgres.connection import PostgresConnection
 from backend_doctor.backends.postgres.plans.candidates import schemas_in
 from backend_doctor.backends.postgres.plans.catalogue import NO_TABLE
+from backend_doctor.backends.postgres.plans.equivalent import typed_place
 from backend_doctor.backends.postgres.plans.planned import Case, PlannedStatement
 from backend_doctor.backends.postgres.plans.planner import Planner
 from backend_doctor.backends.postgres.plans.plans import grant_for
@@ -39,7 +40,7 @@ class Asked(Fact, frozen=True):
 
     @classmethod
     async def collect(cls, db: PostgresConnection, instance: Instance) -> Self:
-        """At most 13 statements. It is run only where the setting ``analyze`` is true, and safe."""
+        """At most 12 statements. It is run only where the setting ``analyze`` is true, and safe."""
         text = str(instance.settings[TEXT_SETTING])
         who = (await db.fetch(_WHO_ASKS))[0]
         case = Case(query_id="", database=who["database"], role=who["role"], busy=1.0)
@@ -53,8 +54,9 @@ class Asked(Fact, frozen=True):
             except NoPlanError as refused:
                 case.refuse(refused)
         error = case.error if isinstance(case.error, NoPlanError) else None
-        # a place in another text than the typed one would mislead
-        place = error.position if error is not None and text.startswith(case.sql) else None
+        place = error.position if error is not None else None
+        if place and not text.startswith(case.sql):
+            place = typed_place(case.sql, place, text)
         return cls(
             text=text,
             planned=case.fact(),

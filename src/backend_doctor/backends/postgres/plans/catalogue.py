@@ -192,6 +192,11 @@ def _behind(words: Words, meanings: Iterable[Meaning]) -> list[Meaning]:
     ]
 
 
+def tables_of(words: Words, meanings: Iterable[Meaning]) -> tuple[str, ...]:
+    """Which of a statement's words are tables or views."""
+    return tuple(one.word for one in _behind(words, meanings) if one.what == "table")
+
+
 def hidden_code(words: Words, meanings: Iterable[Meaning]) -> str:
     """Why the statement is not planned, by what its words stand for, or ""."""
     behind = _behind(words, meanings)
@@ -204,7 +209,7 @@ def hidden_code(words: Words, meanings: Iterable[Meaning]) -> str:
     # these built-in functions read whole tables and views at planning
     if any("_to_xml" in call for call in words.calls):
         return "it turns tables into XML, which planning would begin to do"
-    if not any(meaning.what == "table" for meaning in behind):
+    if not tables_of(words, behind):
         named = words.names - words.calls
         own = any(name.startswith("pg_") or name == "information_schema" for name in named)
         return _CATALOGUE_ONLY if own else _NO_TABLE

@@ -1,12 +1,15 @@
 """The SELECT that finds the rows of an UPDATE or DELETE, so that a role that may only read has a
 plan of it: the text's own clauses, cut out at its tokens, none of them rewritten."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
 
 from backend_doctor.backends.postgres.plans.words import Token, tokens, trimmed
 
 _VERBS = {"insert": "inserts", "merge": "merges", "update": "updates", "delete": "deletes"}
 _FIND = ("update", "delete")
+# so many words alike are the same place
+_FAR = 50
 
 
 class NoEquivalentError(ValueError):
@@ -85,6 +88,36 @@ def _renumbered(text: str) -> str:
         pieces += [text[place : token.start], f"${numbers.index(int(token.value[1:])) + 1}"]
         place = token.end
     return "".join((*pieces, text[place:]))
+
+
+def _words(found: Sequence[Token]) -> list[tuple[str, str]]:
+    # placeholders were numbered anew
+    return [(one.kind, one.value * (one.kind != "parameter")) for one in found]
+
+
+def _alike(one: Iterable[object], other: Iterable[object]) -> int:
+    """How many first members are equal."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def typed_place(planned: str, position: int, typed: str) -> int | None:
+    """The character of the typed text, from 1 on, that stands at ``position`` of the one planned
+    instead of it: where most words around it are alike. None where that is not one place.
+
+    Raises UnreadableError as the lexer does.
+    """
+    theirs, found = tokens(planned), tokens(typed)
+    here = sum(one.end < position for one in theirs)
+    mine, said = _words(theirs), _words(found)
+    behind, ahead = mine[:here][::-1], mine[here:]
+
+    def around(at: int) -> int:
+        follow = _alike(ahead, said[at : at + _FAR])
+        return follow and follow + _alike(behind, said[max(0, at - _FAR) : at][::-1])
+
+    alike = [around(at) for at in range(len(said))]
+    most = max(alike, default=0)
+    return found[alike.index(most)].start + 1 if most and alike.count(most) == 1 else None
 
 
 def finding_rows(text: str) -> str:

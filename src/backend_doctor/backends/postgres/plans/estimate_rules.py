@@ -1,6 +1,6 @@
 """Plans that are wrong because the planner knows a table as it was."""
 
-from dataclasses import dataclass
+import msgspec
 
 from backend_doctor.backends.postgres.plans.indexes import serving
 from backend_doctor.backends.postgres.plans.shape import (
@@ -25,8 +25,7 @@ _LEAST_ROWS, _LEAST_BLOCKS = 1000.0, 1000.0
 _EACH_ITS_OWN = ("Index Scan", "Index Only Scan", "Bitmap Heap Scan", "Nested Loop")
 
 
-@dataclass(frozen=True)
-class Miss:
+class Miss(msgspec.Struct, frozen=True):
     """An estimate and what is true of it; ``what`` is rows or blocks, ``source`` where from."""
 
     what: str

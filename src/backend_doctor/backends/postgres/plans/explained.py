@@ -1,7 +1,6 @@
 """Reads EXPLAIN's JSON: what is kept of a plan, its literals masked."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -66,8 +65,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     tree: PlanNode | None = None
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(msgspec.Struct, frozen=True):
     loops: float
     direct: bool
     total: float

@@ -11,12 +11,11 @@ from backend_doctor.backends.postgres.plans.tables import Table
 from backend_doctor.backends.sql import quote_identifier
 from backend_doctor.facts import Absent
 
-_CREATE = """
+# the trial before it is forgotten first
+_TRY = """
 SELECT h.indexname AS name, {schema}.hypopg_relation_size(h.indexrelid)::int8 AS bytes
-  FROM {schema}.hypopg_create_index($1) AS h
-"""
-_RESET = """
-SELECT {schema}.hypopg_reset()
+  FROM (SELECT {schema}.hypopg_reset()::text AS nothing OFFSET 0) AS cleared,
+       LATERAL {schema}.hypopg_create_index($1 || cleared.nothing) AS h
 """
 _PAGE_BYTES = 8192
 _LEAST_ROWS, _LEAST_COST_SHARE = 10_000, 0.3
@@ -85,18 +84,15 @@ def unproven(proposal: Proposal, reason: str, remedy: str = "") -> Proof:
 async def prove(
     db: PostgresConnection, schema: str, proposal: Proposal, before: Plan, explain: Explain
 ) -> Proof:
-    """Tries the index on the planner: two statements and a plan. ``schema`` is HypoPG's.
+    """Tries the index on the planner: one statement and a plan. ``schema`` is HypoPG's.
 
-    Nothing is written: the index is known to our session alone, and forgotten in all cases.
+    Nothing is written: the index is known to our session alone, and to it until the next trial.
     """
     proof = unproven(proposal, "")
     place = quote_identifier(schema)
     try:
-        try:
-            (made,) = await db.try_fetch(_CREATE.format(schema=place), proof.definition)
-            cost, document = await explain()
-        finally:
-            await db.try_fetch(_RESET.format(schema=place))
+        (made,) = await db.try_fetch(_TRY.format(schema=place), proof.definition)
+        cost, document = await explain()
     except Absent as absent:
         return msgspec.structs.replace(proof, reason=f"HypoPG could not try it: {absent}")
     return msgspec.structs.replace(

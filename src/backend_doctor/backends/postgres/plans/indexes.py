@@ -1,6 +1,6 @@
 """Which index a scan lacks: pure arithmetic on what the catalogue and ANALYZE know."""
 
-from dataclasses import dataclass
+import msgspec
 
 from backend_doctor.backends.postgres.plans.explained import Scan
 from backend_doctor.backends.postgres.plans.tables import Index, Table
@@ -21,8 +21,7 @@ GIVES_UP = (
 )
 
 
-@dataclass(frozen=True)
-class Proposal:
+class Proposal(msgspec.Struct, frozen=True):
     """An index that would serve a scan. ``broken`` is an invalid one with these columns,
     ``near`` a valid one that holds its first column or begins with another of the filter's."""
 
@@ -139,10 +138,10 @@ def build_index(proposal: Proposal) -> tuple[Remedy, Remedy]:
         step=Step.CURE,
         command=GIVE_UP + proposal.command,
         effect=f"builds it while {table.name} is read and written; outside of a transaction, on "
-        f"the primary. {GIVES_UP}. About {megabytes} MiB by estimate; every write to the table "
-        f"pays for it ({table.writes} so far). Never without CONCURRENTLY: that locks out all "
-        "writes",
+        f"the primary. {GIVES_UP}. About {megabytes} MiB by estimate; "
+        f"{table.index_price}. Never without CONCURRENTLY: that locks out all writes",
         changes_state=True,
+        builds=(f"{table.schema}.{table.name}", *proposal.columns),
     )
     place = f"{quote_identifier(table.schema)}.{quote_identifier(name)}"
     confirm = Remedy(

@@ -1,7 +1,11 @@
 """Plans in a shape that does not fit: rows compared pair by pair, one plan for all values."""
 
+from collections import defaultdict
+from collections.abc import Sequence
+
 from backend_doctor.backends.postgres.plans.estimate_rules import more_than_planned
 from backend_doctor.backends.postgres.plans.shape import (
+    late_filters,
     loops_compared,
     most_blocks,
     returns_its_rows,
@@ -23,6 +27,16 @@ _LEAST_BLOCKS = 1000.0
 _OTHER_PLAN = 4.0
 # comparing two rows in memory takes some 10 ns at least: a call that took less compared fewer
 _MS_A_PAIR = 1e-5
+_FILTERS_OUTER = (
+    "-- the filter is on the side that an outer join may leave empty: where rows without a\n"
+    "-- partner cannot pass it, JOIN instead of LEFT JOIN; where only those can, NOT EXISTS;\n"
+    "-- where it asks for one table alone, in a subquery of that table\n"
+)
+_FILTERS_BOTH = (
+    "-- the filter compares columns of both tables, or computes with them: say what is equal\n"
+    "-- as column = column; give each table a filter of its own; or store what is computed\n"
+    "-- in one of the tables, and index it\n"
+)
 
 
 def _sides(node: PlanNode) -> str:
@@ -65,6 +79,61 @@ def _pairs(slow: SlowStatement, limits: Limits) -> Reason | None:
             remedies=(_by_equality(),),
         )
     return None
+
+
+def is_filter_late(node: PlanNode, tree: PlanNode) -> bool:
+    """Whether the rows that a join throws away are its filter's doing and most of the plan's; a
+    nested loop without a look-up compares pairs by what EXPLAIN calls its filter."""
+    compares = node.kind == "Nested Loop" and node.join_filter
+    return not compares and node.total_cost >= 0.5 * tree.total_cost
+
+
+def _before_the_join(node: PlanNode) -> Remedy:
+    return Remedy(
+        step=Step.CURE,
+        command=f"{_FILTERS_OUTER if node.filter else _FILTERS_BOTH}-- {node.late_filter}",
+        effect="lets the rows be left out before they are joined; a change in the application, "
+        "and only where it asks the same",
+        language="text",
+    )
+
+
+def late_filter(slow: SlowStatement, tables: Tables, limits: Limits) -> Reason | None:
+    """A run joined very many rows, and a filter after the join threw nearly all of them away."""
+    found = [
+        (node, removed)
+        for tree in slow.trees("analyzed")
+        for node, removed in late_filters(tree)
+        if is_filter_late(node, tree)
+    ]
+    if not found:
+        return None
+    node, removed = max(found, key=lambda one: one[1])
+    kept = (node.actual_rows or 0.0) * node.loops
+    return Reason(
+        cause=Cause(
+            label="query.filter_after_join",
+            confidence=Confidence.CERTAIN,
+            because=f"{node.late_filter} can be tried only once {_sides(node)} are "
+            f"joined: {removed:.0f} joined rows are thrown away to keep {kept:.0f}",
+        ),
+        summary=f"{_sides(node)} are joined before a filter throws {removed:.0f} rows away",
+        evidence=(
+            Evidence(
+                key="rows_filtered_after_join",
+                value=round(removed),
+                text=f"{removed:.0f} joined rows are thrown away, {kept:.0f} are kept",
+                source="EXPLAIN (ANALYZE)",
+            ),
+            Evidence(
+                key="filter",
+                value=node.late_filter,
+                text=f"the {node.kind} filters by {node.late_filter}",
+                source="EXPLAIN (ANALYZE)",
+            ),
+        ),
+        remedies=(_before_the_join(node),),
+    )
 
 
 def _underestimated(slow: SlowStatement, limits: Limits) -> Reason | None:
@@ -114,6 +183,22 @@ def _expected(slow: SlowStatement, common: PlanNode, rare: PlanNode) -> float:
     return part * blocks[0] + (1 - part) * blocks[1]
 
 
+def _differ(numbers: Sequence[float], limits: Limits) -> bool:
+    return max(numbers) >= limits.misestimate * max(1.0, min(numbers))
+
+
+def _hidden_by_a_limit(trees: Sequence[PlanNode], limits: Limits) -> bool:
+    """Whether scans of a table find far more rows for one value than for another: the costs of
+    plans that end early do not tell."""
+    nodes = [node for tree in trees for node in tree.walk()]
+    found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for node in nodes:
+        if node.table and (node.filter or node.condition):
+            found[node.schema, node.table, node.alias].append(node.rows)
+    ends_early = any(node.kind == "Limit" for node in nodes)
+    return ends_early and any(_differ(rows, limits) for rows in found.values())
+
+
 def _plan_each_call(slow: SlowStatement) -> Remedy:
     role = quote_identifier(slow.planned.role)
     return Remedy(
@@ -135,7 +220,7 @@ def parameter_sensitive(slow: SlowStatement, tables: Tables, limits: Limits) -> 
     costs = [tree.total_cost for tree in (generic, *own)]
     alike = len({shape(tree) for tree in (generic, *own)}) < 2
     expected = _expected(slow, *own[:2])
-    if alike or max(costs) < limits.misestimate * max(1.0, min(costs)):
+    if alike or not (_differ(costs, limits) or _hidden_by_a_limit((generic, *own), limits)):
         return None
     if slow.blocks < _OTHER_PLAN * expected:
         return None

@@ -1,7 +1,8 @@
 """Pages far back: OFFSET reads and throws away all rows before them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from backend_doctor.backends.postgres.plans.shape import most_blocks, skipping, streams
 from backend_doctor.backends.postgres.plans.slowness import Limits, Reason, SlowStatement, Tables
@@ -28,8 +29,7 @@ def _order(limit: PlanNode, tables: Tables) -> tuple[str, ...]:
     return ()
 
 
-@dataclass(frozen=True)
-class _Skipped:
+class _Skipped(msgspec.Struct, frozen=True):
     """The Limit that skips many rows. ``read`` rows are read to return ``returned``, by the plan
     or its run (``source``); None where only the counters tell."""
 

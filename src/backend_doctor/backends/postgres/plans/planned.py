@@ -1,7 +1,5 @@
 """One statement on its way to its plans, and what is kept of it."""
 
-from dataclasses import dataclass, field
-
 import msgspec
 
 from backend_doctor.backends.postgres.plans.equivalent import NoEquivalentError, finding_rows
@@ -14,6 +12,7 @@ from backend_doctor.backends.postgres.plans.words import (
     read,
     refusal,
 )
+from backend_doctor.backends.postgres.refusals import LOCKED, NoPlanError
 from backend_doctor.backends.sql import mask_literals
 from backend_doctor.facts import AbsenceKind, Absent
 from backend_doctor.text import shorten
@@ -28,7 +27,8 @@ class PlannedStatement(msgspec.Struct, frozen=True, kw_only=True):
     (Session.statement). ``as_select`` when it is an UPDATE or DELETE, planned as the SELECT of
     the rows that it changes. ``pids`` are the sessions that ran it in both looks without a pause,
     the longest for ``seconds``. ``proof`` is what became of a proposed index, if one was proposed.
-    ``skips`` are the rows that an OFFSET with a number in the text skips.
+    ``skips`` are the rows that an OFFSET with a number in the text skips. ``locked`` are its
+    tables, without schema, where one of them was locked when its plan was asked for.
     """
 
     query_id: str
@@ -45,10 +45,10 @@ class PlannedStatement(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     proof: Proof | None = None
     skips: int = 0
+    locked: tuple[str, ...] = ()
 
 
-@dataclass
-class Case:
+class Case(msgspec.Struct):
     """One statement on its way to a plan.
 
     ``busy`` is how many sessions it keeps busy; ``rows`` that a call returns and ``mean_ms`` that
@@ -68,6 +68,7 @@ class Case:
     sql: str = ""
     search_path: tuple[str, ...] = ()
     words: Words | None = None
+    tables: tuple[str, ...] = ()
     kind: str = "unknown"
     as_select: bool = False
     refusal: str = ""
@@ -75,8 +76,8 @@ class Case:
     not_run: str = ""
     error: Absent | None = None
     document: str = ""
-    plans: list[Plan] = field(default_factory=list)
-    values: dict[str, list[str | None]] = field(default_factory=dict)
+    plans: list[Plan] = []
+    values: dict[str, list[str | None]] = {}
     proof: Proof | None = None
 
     @property
@@ -109,6 +110,7 @@ class Case:
 
     def fact(self) -> PlannedStatement:
         """What is kept of it."""
+        locked = isinstance(self.error, NoPlanError) and self.error.code == LOCKED
         return PlannedStatement(
             query_id=self.query_id,
             database=self.database,
@@ -124,4 +126,5 @@ class Case:
             seconds=self.seconds,
             proof=self.proof,
             skips=self.words.skips if self.words else 0,
+            locked=self.tables if locked else (),
         )

@@ -10,6 +10,7 @@ from backend_doctor.backends.postgres.plans.catalogue import (
     hidden_code,
     look_up,
     may_change,
+    tables_of,
 )
 from backend_doctor.backends.postgres.plans.explained import Plan, parameter_columns, read_plan
 from backend_doctor.backends.postgres.plans.hypothetical import proposed, prove, unproven
@@ -18,7 +19,9 @@ from backend_doctor.backends.postgres.plans.shape import tables_read
 from backend_doctor.backends.postgres.plans.tables import Samples, Table, read_tables
 from backend_doctor.facts import AbsenceKind, Absent
 
-MOST_PLANNED, MOST_CUSTOM, MOST_PROVEN = 3, 4, 2
+MOST_PLANNED, MOST_PROVEN = 3, 2
+# what a whole run may cost the server
+MOST_STATEMENTS, MOST_FOR_A_PLAN = 25, 5
 SECONDS_FOR_PLANS = 5.0
 # EXPLAIN ANALYZE runs the statement: what it may cost, by the planner and by experience
 MOST_COST = 1_000_000.0
@@ -30,14 +33,15 @@ _ROWS_OF_A_PAGE = 20
 class Planner:
     """Plans statements over one connection, each plan in a transaction of its own.
 
-    ``tables`` are then those that the plans read. Nothing is run, unless ``analyze``.
+    ``tables`` are then those that the plans read. Nothing is run, unless ``analyze``. Plans for
+    values are asked for while the run's statements last.
     """
 
     def __init__(self, db: PostgresConnection, *, analyze: bool) -> None:
         self._db = db
         self._analyze = analyze
         self._until = time.monotonic() + SECONDS_FOR_PLANS
-        self._customs, self._proofs = MOST_CUSTOM, MOST_PROVEN
+        self._proofs = MOST_PROVEN
         self._meanings: list[Meaning] = []
         self.tables: tuple[Table, ...] = ()
 
@@ -52,12 +56,12 @@ class Planner:
         hypopg = ""
         if places:
             self.tables, samples, hypopg = await read_tables(self._db, places)
-        for case in planned:
-            lists = list(_values(case, samples))
-            await self._customized(case, lists)
+        lists = [list(_values(case, samples)) for case in planned]
+        await self._customize(planned, lists)
+        for case, values in zip(planned, lists, strict=True):
             await self._proven(case, hypopg)
             if self._analyze:
-                await self._run(case, lists[0] if lists else [])
+                await self._run(case, values[0] if values else [])
 
     async def _allowed(self, cases: Iterable[Case]) -> list[Case]:
         wanted = [case for case in cases if case.words and not case.refusal]
@@ -71,7 +75,9 @@ class Planner:
                 case.refuse(absent)
             return []
         for case in wanted:
-            case.refusal = hidden_code(case.words, self._meanings) if case.words else ""
+            if case.words:
+                case.tables = tables_of(case.words, self._meanings)
+                case.refusal = hidden_code(case.words, self._meanings)
         planned = [case for case in wanted if not case.refusal]
         for case in planned[MOST_PLANNED:]:
             case.refusal = f"only the first {MOST_PLANNED} statements are planned"
@@ -107,13 +113,16 @@ class Planner:
         case.plans.append(plan)
         return ""
 
-    async def _customized(self, case: Case, lists: list[list[str | None]]) -> None:
-        if not case.parameters:
-            return
-        for name, values in zip(("common", "rare"), lists, strict=False):
-            if self._customs > 0:
-                self._customs -= 1
-                await self._explain(case, values, name)
+    async def _customize(self, cases: list[Case], lists: list[list[list[str | None]]]) -> None:
+        """Plans for common values of all cases, then for rare ones, and before all trials: none
+        may see an index that is not there."""
+        # two for each trial, one for each run
+        kept = 2 * min(len(cases), MOST_PROVEN) + len(cases) * self._analyze
+        most = MOST_STATEMENTS + MOST_FOR_A_PLAN * len(cases) - kept
+        for choice, name in enumerate(("common", "rare")):
+            for case, values in zip(cases, lists, strict=True):
+                if case.parameters and len(values) > choice and self._db.statements < most:
+                    await self._explain(case, values[choice], name)
 
     async def _proven(self, case: Case, hypopg: str) -> None:
         proposal = proposed(case.plans, self.tables)

@@ -2,6 +2,8 @@
 
 from typing import ClassVar, Self
 
+import msgspec
+
 from backend_doctor.backends.postgres.connection import PostgresConnection
 from backend_doctor.backends.postgres.plans.candidates import cases_of, fetch_texts
 from backend_doctor.backends.postgres.plans.hypothetical import Proof as Proof
@@ -14,6 +16,7 @@ from backend_doctor.backends.postgres.statements import (
     StatementStatistics,
     window_loads,
 )
+from backend_doctor.backends.postgres.write_rates import Rates
 from backend_doctor.backends.sql import quote_identifier
 from backend_doctor.facts import Fact, Instance, Looks
 
@@ -34,6 +37,14 @@ class Plans(Fact, frozen=True):
     tables: tuple[Table, ...] = ()
     remedy: str = ""
 
+    def with_writes(self, rates: Rates) -> Self:
+        """The same, where it is known how often the tables are written."""
+        tables = (
+            msgspec.structs.replace(one, writes_per_second=rates.get((one.schema, one.name)))
+            for one in self.tables
+        )
+        return msgspec.structs.replace(self, tables=tuple(tables))
+
     @classmethod
     async def collect(
         cls,
@@ -43,8 +54,9 @@ class Plans(Fact, frozen=True):
         sessions: Looks[Sessions],
         instance: Instance,
     ) -> Self:
-        """At most 21 statements, each plan in a transaction of its own; none when nothing kept a
-        session busy. Nothing is run, unless the backend's setting ``analyze`` is true."""
+        """At most five statements for each that is planned, and what is left of the run's 25,
+        each plan in a transaction of its own; none when nothing kept a session busy. Nothing is
+        run, unless the backend's setting ``analyze`` is true."""
         cases = cases_of(window_loads(statements) if statements else (), sessions)
         if not cases:
             return cls(statements=())

@@ -1,7 +1,6 @@
 """Reads one condition of a plan as EXPLAIN writes it: which column is compared, and how."""
 
 import re
-from dataclasses import dataclass
 
 import msgspec
 
@@ -9,24 +8,19 @@ from backend_doctor.backends.sql import mask_literals
 from backend_doctor.text import shorten
 
 _NAME = r'(?: "(?:[^"]|"")*" | [^\W\d][\w$]* )'
-_COMPARED = re.compile(
-    rf"""
+# patterns as texts: re compiles them with the first plan, and most runs read none
+_COMPARED = rf"""(?xs)
     \(? (?P<owner>{_NAME}) \. (?P<column>{_NAME}) \)? (?: :: (?P<cast>[\w ]+) )?
     \ (?P<operator> = | < | <= | > | >= ) \ (?P<value> .+ )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_REVERSED = re.compile(
-    rf"""
+    """
+_REVERSED = rf"""(?x)
     (?P<value> \$\d+ (?: ::[\w ]+ )? ) [ ] (?P<operator> = | < | <= | > | >= ) [ ]
     (?P<owner>{_NAME}) \. (?P<column>{_NAME})
-    """,
-    re.VERBOSE,
-)
-_PIECES = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\ AND\ |[()]|[^'"()\ ]+|\ """)
-_COLUMN = re.compile(rf"{_NAME} \. {_NAME}", re.VERBOSE)
-_CAST = re.compile(rf"\( {_NAME} \. {_NAME} \) :: (?P<type>[\w ]+)", re.VERBOSE)
-_CALL = re.compile(r"(?P<name>[^\W\d]\w*)\(")
+    """
+_PIECES = r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\ AND\ |[()]|[^'"()\ ]+|\ """
+_COLUMN = rf"(?x){_NAME} \. {_NAME}"
+_CAST = rf"(?x)\( {_NAME} \. {_NAME} \) :: (?P<type>[\w ]+)"
+_CALL = r"(?P<name>[^\W\d]\w*)\("
 _PATTERNS = ("~~", "~~*")
 _COMPARISONS = ("=", "<", "<=", ">", ">=", *_PATTERNS)
 
@@ -43,8 +37,7 @@ class Wrapped(msgspec.Struct, frozen=True, kw_only=True):
     function: str = ""
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(msgspec.Struct, frozen=True):
     """``column operator value``; ``parameters`` are the placeholders that the value consists of."""
 
     column: str
@@ -66,7 +59,7 @@ def _unquoted(name: str) -> str:
 def conditions(text: str) -> list[str]:
     """The parts of a condition that AND joins at its top, without outer parentheses."""
     text = text.strip()
-    pieces = _PIECES.findall(text)
+    pieces = re.findall(_PIECES, text)
     depth, parts, wrapped = 0, [""], text.startswith("(")
     for number, piece in enumerate(pieces, 1):
         depth += (piece == "(") - (piece == ")")
@@ -90,14 +83,14 @@ def _plain(value: str) -> bool:
 
 def comparison(condition: str, alias: str) -> Comparison | None:
     """``alias.column operator something``, if it is that and the rest names no such column."""
-    match = _COMPARED.fullmatch(condition) or _REVERSED.fullmatch(condition)
+    match = re.fullmatch(_COMPARED, condition) or re.fullmatch(_REVERSED, condition)
     if match is None or _unquoted(match["owner"]) != alias:
         return None
     named = rf'(?<![\w"$.]){re.escape(match["owner"])}\.'
     if re.search(named, match["value"]) or "SubPlan" in match["value"]:
         return None
     operator = match["operator"]
-    if match.re is _REVERSED:
+    if match.re.pattern == _REVERSED:
         operator = operator.translate(str.maketrans("<>", "><"))
     value = match["value"]
     return Comparison(
@@ -112,7 +105,7 @@ def comparison(condition: str, alias: str) -> Comparison | None:
 def _sides(condition: str) -> tuple[str, str, str] | None:
     """What stands left and right of the one comparison at the top of a condition, and it."""
     depth, found, place = 0, [], 0
-    for piece in _PIECES.findall(condition):
+    for piece in re.findall(_PIECES, condition):
         depth += (piece == "(") - (piece == ")")
         if depth == 0 and piece in _COMPARISONS:
             found.append((place, piece))
@@ -156,11 +149,11 @@ def wrapped(condition: str, alias: str) -> Wrapped | None:
 
 def _around(expression: str, operator: str) -> tuple[str, str]:
     """What kind of expression stands around its one column, and its function or type."""
-    cast = _CAST.fullmatch(expression)
-    if operator in _PATTERNS and (cast or _COLUMN.fullmatch(expression)):
+    cast = re.fullmatch(_CAST, expression)
+    if operator in _PATTERNS and (cast or re.fullmatch(_COLUMN, expression)):
         return "pattern", ""
     if cast:
         return "cast", cast["type"]
-    if call := _CALL.match(expression):
+    if call := re.match(_CALL, expression):
         return "function", call["name"].lower()
-    return ("", "") if _COLUMN.fullmatch(expression) else ("arithmetic", "")
+    return ("", "") if re.fullmatch(_COLUMN, expression) else ("arithmetic", "")

@@ -1,7 +1,8 @@
 """What to do about an index that a filter keeps from being used: rewrite it, or index that."""
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from backend_doctor.backends.postgres.plans.indexes import GIVE_UP, GIVES_UP
 from backend_doctor.backends.postgres.plans.predicates import Wrapped
@@ -15,8 +16,7 @@ _SELECTIVE = frozenset({"lower", "upper", "btrim", "ltrim", "rtrim", "md5"})
 _OF_TIME = frozenset({"date", "date_trunc", "extract", "date_part"})
 
 
-@dataclass(frozen=True)
-class Unusable:
+class Unusable(msgspec.Struct, frozen=True):
     """An index on a column that a filter compares only inside of an expression."""
 
     wrapped: Wrapped
@@ -37,8 +37,7 @@ class Unusable:
         )
 
 
-@dataclass(frozen=True)
-class Unindexed:
+class Unindexed(msgspec.Struct, frozen=True):
     """A filter on one function of a column, which an index on that would serve; there is none."""
 
     wrapped: Wrapped
@@ -68,8 +67,8 @@ def index_on(found: Unindexed, table: Table) -> Remedy:
         step=Step.CURE,
         command=_build(table, f"{found.wrapped.column}_{found.wrapped.function}", found.expression),
         effect=f"serves the filter as it is, built while {table.name} is read and written; outside "
-        f"of a transaction, on the primary. Every write to the table pays for it ({table.writes} "
-        "so far). Never without CONCURRENTLY: that locks out all writes",
+        f"of a transaction, on the primary; {table.index_price}. Never without CONCURRENTLY: that "
+        "locks out all writes",
         changes_state=True,
     )
 
@@ -138,8 +137,8 @@ def make_usable(found: Unusable, table: Table) -> tuple[Remedy, ...]:
         step=Step.CURE,
         command=extension + GIVE_UP + _build(table, name, on_expression, method),
         effect=f"serves the filter as it is, built while {table.name} is read and written; outside "
-        f"of a transaction, on the primary{prefix}. {GIVES_UP}. Every write to the table pays for "
-        f"it ({table.writes} so far). Never without CONCURRENTLY: that locks out all writes",
+        f"of a transaction, on the primary{prefix}. {GIVES_UP}; {table.index_price}. Never without "
+        "CONCURRENTLY: that locks out all writes",
         changes_state=True,
     )
     return (build,) if one.kind == "pattern" else (build, rewrite)

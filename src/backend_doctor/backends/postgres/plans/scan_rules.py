@@ -1,9 +1,9 @@
 """Reads of whole tables that keep few rows: for want of an index, or of a filter it can serve."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 import msgspec
+from msgspec.structs import replace
 
 from backend_doctor.backends.postgres.plans.explained import Scan
 from backend_doctor.backends.postgres.plans.indexes import (
@@ -29,6 +29,7 @@ from backend_doctor.backends.postgres.plans.slowness import (
     Tables,
 )
 from backend_doctor.backends.postgres.plans.tables import Table
+from backend_doctor.backends.postgres.write_rates import written
 from backend_doctor.backends.sql import quote_identifier
 from backend_doctor.model import Cause, Confidence, Evidence, Remedy, Step
 
@@ -40,8 +41,7 @@ LEAST_COST_SHARE = 0.3
 _GREAT_SAVING = 0.5
 
 
-@dataclass(frozen=True)
-class Wasteful:
+class Wasteful(msgspec.Struct, frozen=True):
     """A scan that throws most rows away: ``removed`` a call, to keep ``returned``. ``measured`` or
     estimated, and ``how`` in words. ``table`` has the rows that a run read, where these are more
     than were ``known``."""
@@ -68,8 +68,7 @@ class Wasteful:
         return self.removed + self.returned
 
 
-@dataclass(frozen=True)
-class Unclear:
+class Unclear(msgspec.Struct, frozen=True):
     """Why a whole scan's part in the slowness cannot be told, and what would help."""
 
     reason: str
@@ -188,7 +187,7 @@ def judge_scans(slow: SlowStatement, tables: Tables, limits: Limits) -> Wasteful
 
 
 def scan_evidence(slow: SlowStatement, found: Wasteful) -> Iterator[Evidence]:
-    """What such a scan reads and throws away."""
+    """What such a scan reads and throws away, and what is written to its table."""
     scan, table = found.scan, found.table
     whole = "the whole index " + scan.index if scan.index else "the whole table"
     yield Evidence(
@@ -202,6 +201,7 @@ def scan_evidence(slow: SlowStatement, found: Wasteful) -> Iterator[Evidence]:
         value=round(table.rows),
         text=f"the table holds about {table.rows:.0f} rows",
         source="pg_class.reltuples" if found.known else "EXPLAIN (ANALYZE)",
+        repeats=round(found.read) == round(table.rows),
     )
     if scan.removed is not None:
         source = "EXPLAIN (ANALYZE)"
@@ -221,6 +221,7 @@ def scan_evidence(slow: SlowStatement, found: Wasteful) -> Iterator[Evidence]:
             text=f"a call touches {slow.blocks:.0f} blocks of 8 KiB; the table has {table.pages}",
             source=COUNTERS,
         )
+    yield from written(found.place, table.writes_per_second)
 
 
 def _tried(slow: SlowStatement, proposal: Proposal) -> tuple[list[Evidence], list[str]]:

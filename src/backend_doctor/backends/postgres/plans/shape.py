@@ -16,6 +16,8 @@ _KEEPERS = frozenset(
 _INDEXED = frozenset({"Index Scan", "Index Only Scan", "Bitmap Heap Scan"})
 # beneath these a node returns rows only after it has read all of its own
 _BLOCKING = frozenset({"Sort", "Incremental Sort", "Aggregate", "Hash Join", "WindowAgg", "Unique"})
+# joined rows that are filtered out: from some tenths of a second on, and nearly all of them
+_LATE_ROWS, _LATE_RATIO = 100_000.0, 100.0
 _FOLDING = frozenset({"Limit", "Aggregate", "Group", "Unique", "SetOp", "ProjectSet"})
 
 
@@ -78,6 +80,14 @@ def keeper(tree: PlanNode) -> PlanNode | None:
     return max(found, key=lambda node: (node.sort_on_disk, memory_needed(node)), default=None)
 
 
+def rows_kept(node: PlanNode) -> PlanNode:
+    """The node whose rows a keeper keeps: itself, but an aggregate of all rows those beneath it,
+    to sort them for a DISTINCT or ORDER BY of its own."""
+    beneath = (one for one in node.children if one.relationship == "Outer")
+    alone = node.kind == "Aggregate" and node.rows <= 1
+    return next(beneath, node) if alone else node
+
+
 def skipping(tree: PlanNode) -> PlanNode | None:
     """The Limit at the top that skips rows (OFFSET), by its costs, or by its rows if it was run.
 
@@ -113,6 +123,16 @@ def loops_compared(tree: PlanNode) -> tuple[PlanNode, float] | None:
             each = inner.rows if inner.actual_rows is None else inner.actual_rows
             found.append((node, loops * max(1.0, runs) * max(1.0, each)))
     return max(found, key=lambda one: one[1], default=None)
+
+
+def late_filters(tree: PlanNode) -> Iterator[tuple[PlanNode, float]]:
+    """The joins of a run that threw most of the rows away that they had joined, and how many."""
+    for node in tree.walk():
+        removed = (node.removed or 0.0) * node.loops
+        kept = (node.actual_rows or 0.0) * node.loops
+        joins = node.kind == "Nested Loop" or node.kind.endswith("Join")
+        if joins and removed >= _LATE_ROWS and removed >= _LATE_RATIO * kept:
+            yield node, removed
 
 
 def shape(tree: PlanNode) -> tuple[str, ...]:

@@ -2,12 +2,18 @@
 
 from collections.abc import Iterator
 
+from backend_doctor.backends.postgres.locks import shut_out
 from backend_doctor.backends.postgres.plans.estimate_rules import stale_statistics
 from backend_doctor.backends.postgres.plans.expression_rules import (
     missing_expression_index,
     non_sargable,
 )
-from backend_doctor.backends.postgres.plans.join_rules import nested_loop, parameter_sensitive
+from backend_doctor.backends.postgres.plans.join_rules import (
+    is_filter_late,
+    late_filter,
+    nested_loop,
+    parameter_sensitive,
+)
 from backend_doctor.backends.postgres.plans.offset_rules import deep_offset
 from backend_doctor.backends.postgres.plans.plans import Plans
 from backend_doctor.backends.postgres.plans.scan_rules import (
@@ -15,6 +21,7 @@ from backend_doctor.backends.postgres.plans.scan_rules import (
     judge_scans,
     missing_index,
 )
+from backend_doctor.backends.postgres.plans.shape import late_filters
 from backend_doctor.backends.postgres.plans.slowness import (
     COUNTERS,
     Limits,
@@ -25,7 +32,9 @@ from backend_doctor.backends.postgres.plans.slowness import (
 )
 from backend_doctor.backends.postgres.plans.tree import PlanNode
 from backend_doctor.backends.postgres.plans.volume_rules import result_too_big, sort_spill
-from backend_doctor.model import Evidence, Finding, Remedy, Status, Step
+from backend_doctor.backends.postgres.remedies import who_locks
+from backend_doctor.backends.postgres.sessions import Session, Sessions
+from backend_doctor.model import Evidence, Finding, Remedy, Status, Step, Subject
 
 # where two are equally sure, the earlier one is the other's reason
 RULES: tuple[Rule, ...] = (
@@ -37,6 +46,7 @@ RULES: tuple[Rule, ...] = (
     stale_statistics,
     parameter_sensitive,
     nested_loop,
+    late_filter,
     sort_spill,
 )
 _EXPLAINS = (
@@ -103,9 +113,9 @@ def remarks(tree: PlanNode) -> Iterator[str]:
                 f"its plan reads {len(parts)} partitions or tables{pruned}; a condition on the "
                 "partition key would leave out the others"
             )
-        late = (node.removed or 0.0) * node.loops
-        if "Join" in node.kind and late >= 100_000 and late >= 100 * (node.actual_rows or 1.0):
-            yield f"{late:.0f} rows are joined before {node.condition} filters them out"
+    for node, late in late_filters(tree):
+        if not is_filter_late(node, tree):
+            yield f"{late:.0f} rows are joined before {node.late_filter} filters them out"
 
 
 def _notes(slow: SlowStatement) -> Iterator[str]:
@@ -144,7 +154,7 @@ def _grant(plans: Plans) -> Remedy:
 
 
 def unclear(
-    slow: SlowStatement, plans: Plans, limits: Limits, unexplained_ms: float
+    slow: SlowStatement, plans: Plans, sessions: Sessions, limits: Limits, unexplained_ms: float
 ) -> Finding | str:
     """What is said of a slow statement for which no reason was found: a finding where it is slow
     enough or something can be done to see more, else a note."""
@@ -152,15 +162,24 @@ def unclear(
     judged = judge_scans(slow, tables_of(plans), limits)
     scan = judged if isinstance(judged, Unclear) else Unclear("")
     remedy = _grant(plans) if slow.planned.blind else scan.remedy
-    reason = slow.planned.refusal or scan.reason
+    locked = shut_out(sessions, slow.planned.locked)
+    reason = (slow.planned.refusal or scan.reason) + (_told(*locked) if locked else "")
     if not reason:
         return f"{name}: its plan is sound"
     if remedy is None and slow.load.mean_ms < unexplained_ms:
         return f"{name} was not judged: {reason}"
+    if slow.planned.locked and not locked:
+        remedy = who_locks(slow.planned.locked)
+    pids = (Subject(kind="pid", value=str(locked[0].pid)),) if locked else ()
     return Finding(
         status=Status.UNKNOWN,
         summary=f"One statement takes {slow.part}; why is not known: {reason}.",
         evidence=tuple(_measured(slow)),
         remedies=(remedy,) if remedy else (),
-        subjects=slow.subjects,
+        subjects=tuple(dict.fromkeys((*slow.subjects, *pids))),
     )
+
+
+def _told(session: Session, table: str) -> str:
+    does = "has locked" if table in session.excludes else "waits to lock"
+    return f": pid {session.pid} of {session.holder} {does} {table} for itself alone"

@@ -1,7 +1,8 @@
 """A statement that is slow, and what a reason for it consists of."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from backend_doctor.backends.postgres.plans.plans import PlannedStatement, Plans
 from backend_doctor.backends.postgres.plans.tables import Table
@@ -21,8 +22,7 @@ COUNTERS = "pg_stat_statements, two looks"
 BLOCK_BYTES = 8192
 
 
-@dataclass(frozen=True)
-class SlowStatement:
+class SlowStatement(msgspec.Struct, frozen=True):
     """One statement that is slow, with all that is known of it. ``looks`` are the sessions that
     the first and the last look caught running it; ``source`` names where ``load`` was counted."""
 
@@ -98,8 +98,7 @@ class SlowStatement:
 Tables = Mapping[tuple[str, str], Table]
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """From where on something counts; the check's own limits."""
 
     table_rows: float = 10_000.0
@@ -110,8 +109,7 @@ class Limits:
     pairs: float = 1_000_000.0
 
 
-@dataclass(frozen=True)
-class Reason:
+class Reason(msgspec.Struct, frozen=True):
     """Why a statement is slow, with what proves it. ``summary`` is a sentence without its end,
     which is the statement's part of the window."""
 

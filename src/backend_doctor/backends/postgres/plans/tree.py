@@ -18,7 +18,8 @@ class PlanNode(msgspec.Struct, frozen=True, kw_only=True):
     Member, SubPlan, InitPlan, ...), ``join`` the type of a join. ``schema``, ``table`` and
     ``alias`` name what it scans.
     ``filter`` and ``condition`` (what an index, hash or merge looks up, or a join compares) are
-    masked, as are ``sort_key`` and ``output``. ``rows`` (estimated), ``actual_rows``, ``removed``
+    masked, as are ``join_filter`` (the part of a join's condition that is tried on joined rows),
+    ``sort_key`` and ``output``. ``rows`` (estimated), ``actual_rows``, ``removed``
     (by its filter) and ``milliseconds`` (its children's included) are those of one loop;
     of a parallel node, of one process. ``own_cost`` is its cost less its children's. Blocks of
     8 KiB are those of all loops, its children's included.
@@ -36,6 +37,7 @@ class PlanNode(msgspec.Struct, frozen=True, kw_only=True):
     join: str = ""
     filter: str = ""
     condition: str = ""
+    join_filter: str = ""
     sort_key: tuple[str, ...] = ()
     output: tuple[str, ...] = ()
     rows: float = 0.0
@@ -59,6 +61,11 @@ class PlanNode(msgspec.Struct, frozen=True, kw_only=True):
     milliseconds: float | None = None
     stopped: bool = False
     children: tuple["PlanNode", ...] = ()
+
+    @property
+    def late_filter(self) -> str:
+        """What a join tries on the rows that it has joined, or ""."""
+        return self.filter or self.join_filter
 
     def walk(self) -> Iterator["PlanNode"]:
         """This node and all beneath it, each before its children."""
@@ -165,6 +172,7 @@ def _node(raw: _Raw, depth: int = 0, stopped: bool = False) -> PlanNode:
         join=raw.join_type,
         filter=_masked(raw.filter),
         condition=_masked(" AND ".join(filter(None, (*conditions, raw.join_filter)))),
+        join_filter=_masked(raw.join_filter),
         sort_key=tuple(map(_masked, raw.sort_key)),
         output=tuple(map(_masked, raw.output)),
         rows=raw.plan_rows,

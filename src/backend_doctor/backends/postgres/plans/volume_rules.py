@@ -6,6 +6,7 @@ from backend_doctor.backends.postgres.plans.shape import (
     keeper,
     memory_needed,
     returns_its_rows,
+    rows_kept,
 )
 from backend_doctor.backends.postgres.plans.slowness import (
     BLOCK_BYTES,
@@ -20,6 +21,9 @@ from backend_doctor.model import Cause, Confidence, Evidence, Remedy, Step, Subj
 
 # more than this for one sort is no setting to give to many sessions
 _MOST_MEMORY = 512 * 2**20
+# few rows are a large result only where a call reads so much for them: 10 MiB. What is small fits
+# into the sockets' buffers, and no server waits to send it
+_LARGE_BLOCKS = 10 * 2**20 // BLOCK_BYTES
 
 
 def _enough_memory(slow: SlowStatement, tree: PlanNode, node: PlanNode) -> int:
@@ -51,6 +55,23 @@ def _more_memory(megabytes: int) -> Remedy:
     )
 
 
+def _of_spilling(slow: SlowStatement, node: PlanNode, written: float) -> Iterator[Evidence]:
+    kept = rows_kept(node)
+    by = f" by {', '.join(node.sort_key)}" if node.sort_key else ""
+    yield Evidence(
+        key="temp_bytes_per_call",
+        value=round(written * BLOCK_BYTES),
+        text=f"a call writes {written * BLOCK_BYTES / 2**20:.1f} MiB of temporary files",
+        source=COUNTERS if slow.temp_blocks else "EXPLAIN (ANALYZE)",
+    )
+    yield Evidence(
+        key="plan_node",
+        value=node.kind,
+        text=f"{node.kind}{by} keeps about {kept.rows:.0f} rows of {kept.width} bytes",
+        source="EXPLAIN",
+    )
+
+
 def sort_spill(slow: SlowStatement, tables: Tables, limits: Limits) -> Reason | None:
     """A sort or hash does not fit into work_mem, call after call."""
     least = max(limits.spilled_blocks, 0.1 * slow.blocks)
@@ -62,22 +83,8 @@ def sort_spill(slow: SlowStatement, tables: Tables, limits: Limits) -> Reason | 
         return None
     tree, node = max(found, key=lambda one: memory_needed(one[1]))
     written = slow.temp_blocks or float(tree.temp_blocks or 0)
-    megabytes = _enough_memory(slow, tree, node)
-    by = f" by {', '.join(node.sort_key)}" if node.sort_key else ""
-    evidence = (
-        Evidence(
-            key="temp_bytes_per_call",
-            value=round(written * BLOCK_BYTES),
-            text=f"a call writes {written * BLOCK_BYTES / 2**20:.1f} MiB of temporary files",
-            source=COUNTERS if slow.temp_blocks else "EXPLAIN (ANALYZE)",
-        ),
-        Evidence(
-            key="plan_node",
-            value=node.kind,
-            text=f"{node.kind}{by} keeps about {node.rows:.0f} rows of {node.width} bytes",
-            source="EXPLAIN",
-        ),
-    )
+    megabytes = _enough_memory(slow, tree, rows_kept(node))
+    name = f"{'An' if node.kind[0] in 'AI' else 'A'} {node.kind}"
     watch = Remedy(
         step=Step.PREVENT,
         command="An index in the order of the sort spares it; log_temp_files = '1MB' shows others.",
@@ -91,9 +98,9 @@ def sort_spill(slow: SlowStatement, tables: Tables, limits: Limits) -> Reason | 
             because=f"work_mem is too small for the {node.kind}: each call writes its rows to disk "
             "and reads them again",
         ),
-        summary=f"A {node.kind} does not fit into work_mem: one statement writes "
+        summary=f"{name} does not fit into work_mem: one statement writes "
         f"{written * BLOCK_BYTES / 2**20:.1f} MiB of temporary files a call",
-        evidence=evidence,
+        evidence=tuple(_of_spilling(slow, node, written)),
         remedies=(_more_memory(megabytes), watch),
     )
 
@@ -103,45 +110,51 @@ def _writers(slow: SlowStatement) -> Iterator[list[str]]:
         yield [one.holder for one in look if (one.wait_type, one.wait) == ("Client", "ClientWrite")]
 
 
-def fetch_in_pages(applications: Iterable[str]) -> Remedy:
+def fetch_in_pages(applications: Iterable[str], rows: int = 1000) -> Remedy:
     """The client's cure for results that it cannot take at once."""
     who = ", ".join(sorted(set(applications))) or "the application"
     return Remedy(
         step=Step.CURE,
         command="async with connection.transaction():\n"
-        "    async for row in connection.cursor(statement, prefetch=1000): ...",
+        f"    async for row in connection.cursor(statement, prefetch={rows}): ...",
         effect=f"in {who}: takes the result in pages, through a server-side cursor or LIMIT with a "
         "key; better still, asks only for rows and columns that it uses",
         language="text",
     )
 
 
+def _of_waiting(
+    slow: SlowStatement, writers: list[str], size: str, when: str
+) -> Iterator[Evidence]:
+    rows = slow.load.rows_per_call
+    yield Evidence(
+        key="rows_per_call",
+        value=round(rows),
+        text=f"a call returns {rows:.0f} rows{size}",
+        source=slow.rows_source,
+    )
+    yield Evidence(
+        key="sessions_waiting_for_client",
+        value=len(writers),
+        text=f"{len(writers)} sessions of {', '.join(sorted(set(writers)))} wait until the client "
+        f"reads (ClientWrite), {when}",
+        source="pg_stat_activity.wait_event",
+    )
+
+
 def result_too_big(slow: SlowStatement, tables: Tables, limits: Limits) -> Reason | None:
-    """The server waits until the client takes its many rows: in both looks, or in one where that
-    look caught several and the most of all seen running it waited so."""
+    """The server waits until the client takes its many rows, or a few large ones: in both looks, or
+    in one where that look caught several and the most of all seen running it waited so."""
     writers = tuple(_writers(slow))
     most, rows = max(writers, key=len), slow.load.rows_per_call
     both = all(writers)
     seen = sum(map(len, slow.looks))
     mostly = len(most) >= 2 and 2 * len(most) >= seen
-    if rows < limits.result_rows or not (both or mostly):
+    many, large = rows >= limits.result_rows, slow.blocks >= _LARGE_BLOCKS
+    if not (many or large) or not (both or mostly):
         return None
+    size = "" if many else f" and touches {slow.blocks * BLOCK_BYTES / 2**20:.0f} MiB for them"
     when = "in both looks" if both else "in one of two looks"
-    evidence = (
-        Evidence(
-            key="rows_per_call",
-            value=round(rows),
-            text=f"a call returns {rows:.0f} rows",
-            source=slow.rows_source,
-        ),
-        Evidence(
-            key="sessions_waiting_for_client",
-            value=len(most),
-            text=f"{len(most)} sessions of {', '.join(sorted(set(most)))} wait until the client "
-            f"reads (ClientWrite), {when}",
-            source="pg_stat_activity.wait_event",
-        ),
-    )
     return Reason(
         cause=Cause(
             label="query.result_too_big",
@@ -150,7 +163,7 @@ def result_too_big(slow: SlowStatement, tables: Tables, limits: Limits) -> Reaso
             "an index nor a faster server helps",
         ),
         summary=f"The client is slow to take {rows:.0f} rows a call, and the server waits for it",
-        evidence=evidence,
-        remedies=(fetch_in_pages(most),),
+        evidence=tuple(_of_waiting(slow, most, size, when)),
+        remedies=(fetch_in_pages(most) if many else fetch_in_pages(most, rows=10),),
         subjects=tuple(Subject(kind="application", value=name) for name in sorted(set(most))),
     )

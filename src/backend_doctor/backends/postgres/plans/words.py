@@ -6,9 +6,10 @@ syntax tree, and errs towards refusing.
 """
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+
+import msgspec
 
 LONGEST_TEXT = 20_000
 # bytes; the server cuts a longer name, and so means another one (NAMEDATALEN - 1)
@@ -47,8 +48,7 @@ class UnreadableError(ValueError):
     """The text cannot be read with certainty; says why."""
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(msgspec.Struct, frozen=True):
     """One token: ``kind`` is word, quoted, string, number, parameter, operator, cast or mark;
     a name's ``value`` is as the server keeps it; ``start`` and ``end`` are its place."""
 
@@ -58,8 +58,7 @@ class Token:
     end: int
 
 
-@dataclass(frozen=True)
-class Words:
+class Words(msgspec.Struct, frozen=True):
     """What a statement names. ``kind`` is select, change or utility.
 
     ``calls`` may be functions, ``names`` are all identifiers, ``parameters`` is the highest
