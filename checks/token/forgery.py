@@ -32,16 +32,14 @@ _PINNED = advice(
 )
 
 
-def _evidence(accepted: Accepted) -> tuple[Evidence, ...]:
-    return tuple(
-        Evidence(
-            key=key,
-            value=status,
-            text=f"{status} to a copy {words}",
-            source="GET of the declared protected endpoint with a forged token",
-        )
-        for key, (words, status) in accepted.items()
-    )
+def _evidence(forgery: Forgery, accepted: Accepted) -> Iterator[Evidence]:
+    source = "GET of the declared protected endpoint"
+    for key, (words, status) in accepted.items():
+        text = f"{status} to a copy {words}"
+        yield Evidence(key=key, value=status, text=text, source=source)
+    genuine = forgery.genuine
+    text = f"{genuine} to the genuine token"
+    yield Evidence(key="genuine_status", value=genuine, text=text, source=source)
 
 
 def _finding(forgery: Forgery, accepted: Accepted, cause: Cause) -> Finding:
@@ -49,7 +47,7 @@ def _finding(forgery: Forgery, accepted: Accepted, cause: Cause) -> Finding:
     return Finding(
         status=Status.CRITICAL,
         summary=f"{forgery.path} accepts a forged token: a copy {how}.",
-        evidence=_evidence(accepted),
+        evidence=tuple(_evidence(forgery, accepted)),
         cause=cause,
         remedies=(
             _PINNED,

@@ -22,7 +22,7 @@ class Stream:
         return getattr(sys.__stdout__, name)
     def flush(self):
         sys.__stdout__.flush()
-        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        if sys._getframe(1).f_code.co_name == "leave":
             os.kill(os.getpid(), signal.SIGINT)
 sys.stdout = Stream()
 """
@@ -53,5 +53,5 @@ def test_nothing_holds_up_the_end_or_spoils_it(before: str) -> None:
 
 def test_a_signal_at_the_very_end_costs_neither_output_nor_a_traceback() -> None:
     run = ended(_SIGNAL_WHILE_LEAVING)
-    assert (run.returncode, run.stderr) == (-signal.SIGINT, "")
+    assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout == ended("").stdout

@@ -77,7 +77,7 @@ class Client:
         return dict(found)
 
 
-def wait_until(true: Callable[[], Any], seconds: float = 5.0) -> bool:
+def wait_until(true: Callable[[], Any], seconds: float = 15.0) -> bool:
     """Whether something becomes true in time."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -92,7 +92,7 @@ def run() -> None:
         _say("interrupted")
         code = 130
     # nothing is left to be done: a late Ctrl-C must not show a traceback
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     leave(code)
 
 
