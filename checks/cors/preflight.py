@@ -60,7 +60,7 @@ def _denial(kind: str, group: Sequence[Blockade], wanted: int, seen: Preflights)
         evidence=tuple(
             Evidence(
                 key=one.code.replace("-", "_"),
-                value=one.answer.allow_origin or "",
+                value=one.origin,
                 text=one.text,
                 source="OPTIONS and GET as a browser sends them, judged by the Fetch standard",
             )

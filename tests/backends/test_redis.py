@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ from backend_doctor.backends.redis.limits import ClientLimits
 from backend_doctor.backends.redis.peers import SocketPeers
 from backend_doctor.backends.redis.remedies import close_idle
 from backend_doctor.backends.redis.rights import COMMANDS, RIGHTS, allow, quote_argument
+from backend_doctor.backends.redis.session_keys import SessionKeys
 from backend_doctor.config.urls import parse_url
 from backend_doctor.demo.servers import RedisServer, free_port
 from backend_doctor.endpoint import Endpoint, Tls
@@ -312,6 +314,79 @@ def test_only_commands_of_ours_are_sent(valkey: RedisServer) -> None:
         await connection.close()
 
     asyncio.run(send())
+
+
+def _sessions(url: str, pattern: str = "SESSION:*") -> SessionKeys | Absent:
+    endpoint = _endpoint(url)
+    place = msgspec.structs.replace(
+        _instance(endpoint), database=endpoint.database or "", settings={"session_keys": pattern}
+    )
+
+    async def look() -> SessionKeys | Absent:
+        _, connection = await _opened(endpoint)
+        try:
+            return await SessionKeys.collect(connection, place)
+        except Absent as absent:
+            # what was sent after the refused command must not be taken for later replies
+            assert (await connection.info())["redis_version"]
+            return absent
+        finally:
+            await connection.close()
+
+    return asyncio.run(look())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_session_keys_are_counted_and_timed_in_their_database(
+    make_redis: MakeRedis, kind: str
+) -> None:
+    server = make_redis(kind)
+    with Redis.from_url(server.admin_url(3)) as admin:
+        for number in range(30):
+            admin.set(f"SESSION:{number}", "value", ex=100 + 10 * number)
+        admin.set(b"SESSION:\xff", "value")
+        admin.set("other", "value", ex=9000)
+        found = _sessions(server.admin_url(3))
+        assert isinstance(found, SessionKeys)
+        assert (found.matched, found.timed, found.endless, found.complete) == (31, 30, 1, True)
+        assert found.shortest == pytest.approx(100, abs=5)
+        assert found.median == pytest.approx(250, abs=5)
+        assert found.longest == pytest.approx(390, abs=5)
+        assert _sessions(server.admin_url(0)) == SessionKeys(matched=0, complete=True)
+        with admin.pipeline(transaction=False) as many:
+            for number in range(6000):
+                many.set(f"SESSION:{number}", "value", ex=1000)
+            many.execute()
+        before = admin.info("commandstats")["cmdstat_pttl"]["calls"]
+        some = _sessions(server.admin_url(3))
+        assert isinstance(some, SessionKeys)
+        assert 1500 <= some.matched <= 2600
+        assert (some.timed, some.complete) == (200, False)
+        calls = admin.info("commandstats")
+        assert calls["cmdstat_pttl"]["calls"] - before == 200
+        assert calls["cmdstat_scan"]["calls"] <= 12
+
+
+@pytest.mark.parametrize("rules", ["", "+scan +select", "+scan +select +pttl"])
+def test_without_rights_session_keys_are_unknown_and_no_key_is_named(
+    make_redis: MakeRedis, rules: str
+) -> None:
+    server = make_redis("redis")
+    with _admin(server) as admin:
+        admin.execute_command(*f"ACL SETUSER watcher on >pass {RIGHTS} {rules}".split())
+        for number in range(5):
+            admin.set(f"SESSION:{number}", "value", ex=100)
+        refused = _sessions(server.url("watcher", "pass", 0))
+        assert isinstance(refused, Absent)
+        assert "SESSION" not in str(refused)
+        remedy = refused.absence.remedy
+        assert remedy == allow("watcher", "SESSION:*")
+        subprocess.run(
+            ["redis-cli", "-p", str(server.port)], input=remedy, text=True, timeout=10, check=True
+        )
+        found = _sessions(server.url("watcher", "pass", 0))
+        assert isinstance(found, SessionKeys)
+        assert found.timed == 5
 
 
 @pytest.mark.parametrize(

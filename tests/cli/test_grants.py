@@ -5,9 +5,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import asyncpg
+import jwt
 import pytest
 import redis
 
@@ -120,6 +123,53 @@ def test_redis_user_is_enough_and_reads_no_key(
         for command in ("GET key", "SET key 1", "KEYS *", "CONFIG GET *", "CLIENT KILL ID 1"):
             with pytest.raises(redis.exceptions.NoPermissionError):
                 watcher.execute_command(*command.split())
+
+
+def test_redis_user_lists_session_keys_only_where_that_is_asked_for(
+    make_redis: Callable[..., RedisServer], tmp_path: Path
+) -> None:
+    server = make_redis("redis")
+    pattern = 'it"s:*'
+    printed = backend_doctor("grants", "redis", "--role", "watcher", "--session-keys", pattern)
+    assert "It reads no key." not in printed.stdout
+    subprocess.run(
+        ["redis-cli", "-p", str(server.port)],
+        input=printed.stdout,
+        text=True,
+        timeout=10,
+        check=True,
+    )
+    with redis.Redis(host=server.host, port=server.port) as admin:
+        admin.execute_command("ACL", "SETUSER", "watcher", "on", ">pass")
+        admin.set('it"s:1', "c4n4ry", ex=60)
+    with redis.Redis(
+        host=server.host, port=server.port, username="watcher", password="pass", db=1
+    ) as watcher:
+        watcher.select(0)
+        assert watcher.scan(0, match=pattern) == (0, [b'it"s:1'])
+        assert watcher.pttl('it"s:1') > 50_000
+        for command in ('GET it"s:1', 'PEXPIRE it"s:1 1', "PTTL other", "KEYS *", "DBSIZE"):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                watcher.execute_command(*command.split())
+
+    place = {"url": server.url("watcher", "pass", 0)}
+    token = {"sample": "env:SAMPLE", "session_keys": pattern}
+    file = tmp_path / "backend-doctor.yaml"
+    file.write_text(json.dumps({"services": {"shop": {"redis": place, "token": token}}}))
+    file.chmod(0o600)
+    sample = jwt.encode({"exp": int(time.time()) + 50}, "k" * 40)
+    options = ("--config", str(file), "--window", "0.5", "--format", "json")
+    found = backend_doctor("check", *options, SAMPLE=sample)
+    report = {one["check"]: one for one in json.loads(found.stdout)["findings"]}
+    assert report["token.session_store"]["status"] == "ok", found.stdout
+    assert 'it\\"s:1' not in found.stdout
+    assert "c4n4ry" not in found.stdout
+
+
+def test_session_keys_that_no_acl_can_hold_are_refused() -> None:
+    refused = backend_doctor("grants", "redis", "--session-keys", "a:* +@all")
+    assert refused.returncode == 3
+    assert "no blank" in refused.stderr
 
 
 def test_redis_name_that_would_break_the_line_is_refused() -> None:

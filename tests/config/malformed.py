@@ -250,6 +250,24 @@ MALFORMED: dict[str, Malformed] = {
         "services.shop.token",
         "protected is a path, and the service has no http or cors backend",
     ),
+    "token session keys without a redis": Malformed(
+        in_service("token: {sample: 'env:HOME', session_keys: 'session:*'}"),
+        4,
+        "services.shop.token",
+        "session_keys is declared, and the service has no redis backend",
+    ),
+    "token session keys that are all keys": Malformed(
+        in_service("token: {sample: 'env:HOME', session_keys: '*'}"),
+        4,
+        "services.shop.token.session_keys",
+        "matches every key",
+    ),
+    "token session keys with a blank": Malformed(
+        in_service("token: {sample: 'env:HOME', session_keys: 'a b:*'}"),
+        4,
+        "services.shop.token.session_keys",
+        "is no pattern of keys",
+    ),
     "token protected": Malformed(
         in_service("token: {protected: 'redis://:c4n4ry@h'}"),
         4,

@@ -137,7 +137,7 @@ def test_settings(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APP_ENV", "production")
     monkeypatch.setenv("SECRET_KEY", "c4n4ry")
     plain, declared = instances(
-        bare, "settings: [config/settings.yaml, {file: b.yaml, env: staging}]"
+        bare, "settings: [config/settings.yaml, {file: b.yaml, env: staging, lock_file: a/uv.lock}]"
     )
     assert (plain.endpoint.socket, plain.settings) == (
         "config/settings.yaml",
@@ -145,7 +145,8 @@ def test_settings(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert plain.origins == {"env": "from APP_ENV"}
     assert plain.endpoint.secret("secret_key") == Secret("c4n4ry")
-    assert (declared.settings, declared.origins) == ({"env": "staging"}, {"env": "shop.yaml:1"})
+    assert declared.settings == {"env": "staging", "lock_file": "a/uv.lock"}
+    assert declared.origins == dict.fromkeys(("env", "lock_file"), "shop.yaml:1")
 
 
 def test_rabbitmq_and_mongodb(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,6 +191,18 @@ def test_the_protected_endpoint_of_a_token_stands_on_the_host_beside_it(bare: Pa
     *_, other = instances(bare, f"{cors}, token: {{protected: 'https://other/me'}}")
     assert other.settings == {"protected": "https://other/me"}
     assert len({token.endpoint.scope, own.endpoint.scope, other.endpoint.scope}) == 3
+
+
+def test_session_keys_of_a_token_are_sought_in_each_redis_beside_it(bare: Path) -> None:
+    redis = "redis: ['redis://h', {url: 'redis://h/1', max_connections: 5}]"
+    plain, _, _ = instances(bare, f"{redis}, token: {{sample: 'env:HOME'}}")
+    one, two, token = instances(
+        bare, f"{redis}, token: {{sample: 'env:HOME', session_keys: 's:*'}}"
+    )
+    assert token.settings == one.settings == {"session_keys": "s:*"}
+    assert two.settings == {"session_keys": "s:*", "max_connections": 5}
+    assert plain.settings == {}
+    assert plain.endpoint.session != one.endpoint.session
 
 
 def test_a_test_account_is_kept_secret(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ import shlex
 
 import click
 
-from backend_doctor.backends.redis.rights import RIGHTS
+from backend_doctor.backends.redis.rights import rights
 from backend_doctor.backends.sql import quote_identifier, quote_literal
 from backend_doctor.errors import UserError
 
@@ -54,12 +54,17 @@ stats_users = {user}
 
 # INFO also answers maxclients, so CONFIG GET, which shows requirepass, is not needed
 _REDIS = """\
-# Redis 6 and later, Valkey: run once with redis-cli as an administrator. It reads no key.
+# Redis 6 and later, Valkey: run once with redis-cli as an administrator. {reads}
 ACL SETUSER {user} reset {rules}
 # Then give it a password and switch it on (or `nopass` where the network is trusted):
 #   ACL SETUSER {user} on >PASSWORD
 # and keep it over a restart: ACL SAVE, or the same line in the aclfile.
 """
+
+_NO_KEYS = "It reads no key."
+_SESSION_KEYS = """\
+It can list the
+# names of all keys, and ask how long those of the pattern last; it reads no value."""
 
 _MONGODB = """\
 // MongoDB: run once with mongosh as an administrator; it asks for a password. The role reads
@@ -85,9 +90,16 @@ def _plain_name(name: str, product: str) -> str:
     return name
 
 
-def grants_for(kind: str, role: str, *, plans: bool = True) -> str:
+def _one_word(pattern: str) -> str:
+    if any(not one.isprintable() or one.isspace() for one in pattern):
+        raise UserError("--session-keys: an ACL takes no blank in a pattern; such as 'session:*'")
+    return pattern
+
+
+def grants_for(kind: str, role: str, *, plans: bool = True, session_keys: str = "") -> str:
     """The statements for one kind of backend and a role name of the user's choice; without
-    ``plans``, PostgreSQL shows no plan of a slow statement."""
+    ``plans``, PostgreSQL shows no plan of a slow statement, and without the pattern of
+    ``session_keys``, Redis shows no key."""
     if kind == "postgres":
         name = quote_identifier(role)
         optional = (_PLANS if plans else _NO_PLANS).format(role=name)
@@ -98,7 +110,9 @@ def grants_for(kind: str, role: str, *, plans: bool = True) -> str:
         return _RABBITMQ.format(user=shlex.quote(role))
     if kind == "pgbouncer":
         return _PGBOUNCER.format(user=_plain_name(role, "PgBouncer"))
-    return _REDIS.format(user=_plain_name(role, "Redis"), rules=RIGHTS)
+    reads = _SESSION_KEYS if session_keys else _NO_KEYS
+    user = _plain_name(role, "Redis")
+    return _REDIS.format(user=user, rules=rights(_one_word(session_keys)), reads=reads)
 
 
 @click.command("grants")
@@ -107,7 +121,13 @@ def grants_for(kind: str, role: str, *, plans: bool = True) -> str:
 @click.option(
     "--plans/--no-plans", default=True, help="PostgreSQL: what plans need, to read all tables."
 )
-def command(kinds: tuple[str, ...], role: str, plans: bool) -> None:
+@click.option(
+    "--session-keys",
+    default="",
+    metavar="PATTERN",
+    help="Redis: what token.session_store needs, to list keys and read how long these last.",
+)
+def command(kinds: tuple[str, ...], role: str, plans: bool, session_keys: str) -> None:
     """Print the least rights that the checks need, ready to paste.
 
     KIND is postgres, pgbouncer, redis, mongodb or rabbitmq.
@@ -117,6 +137,9 @@ def command(kinds: tuple[str, ...], role: str, plans: bool) -> None:
       backend-doctor grants postgres | psql -X
       backend-doctor grants postgres --no-plans
       backend-doctor grants redis
+      backend-doctor grants redis --session-keys 'session:*'
     """
-    printed = (grants_for(kind, role, plans=plans) for kind in kinds or KINDS)
+    printed = (
+        grants_for(kind, role, plans=plans, session_keys=session_keys) for kind in kinds or KINDS
+    )
     click.echo("\n".join(printed), nl=False)

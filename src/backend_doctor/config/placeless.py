@@ -1,5 +1,6 @@
 """Kinds that no URL names: tokens, processes, and the application's own settings."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -36,9 +37,10 @@ _TOKEN_TEXTS = {
 _TOKEN = (
     *("sample", "secret", "leeway", "grace", "long_lived", "refresh_interval"),
     *(*_TOKEN_TEXTS, *_TOKEN_URLS, *_TOKEN_WORDS, *_ACCOUNT, "hosts", "protected", "body"),
+    "session_keys",
 )
 _PROCESS = ("pid", "port", "pidfile", "cmdline", "unit")
-_SETTINGS = ("file", "env")
+_SETTINGS = ("file", "env", "lock_file")
 _LARGEST = {"pid": 4_194_304, "port": 65_535}  # the former is Linux's PID_MAX_LIMIT
 
 Settings = dict[str, Setting]
@@ -123,6 +125,8 @@ def _token_settings(reader: Reader, entries: Mapping[str, Node]) -> Iterator[tup
         node = entries["protected"]
         target = reader.text(node, "a path such as /api/me, or a URL")
         yield "protected", target if target.startswith("/") else _web(node, target)
+    if "session_keys" in entries:
+        yield "session_keys", _key_pattern(reader, entries["session_keys"])
     for key, what in _TOKEN_TEXTS.items():
         if key in entries:
             yield key, _names(reader, entries[key], key, what)
@@ -132,6 +136,17 @@ def _token_settings(reader: Reader, entries: Mapping[str, Node]) -> Iterator[tup
     if "hosts" in entries:
         urls = reader.texts(entries["hosts"], "a list of URLs")
         yield "hosts", tuple(_web(entries["hosts"], url) for url in urls)
+
+
+def _key_pattern(reader: Reader, node: Node) -> str:
+    what = "a pattern of keys such as session:*"
+    pattern = reader.text(node, what)
+    # an ACL takes no blank in a pattern
+    if not re.fullmatch(r"[^\s\x00-\x1f\x7f]{1,200}", pattern):
+        raise node.place.error("is no pattern of keys", what)
+    if not pattern.strip("*?"):
+        raise node.place.error("matches every key, sessions or not", what)
+    return storable(pattern)
 
 
 def _names(reader: Reader, node: Node, key: str, what: str) -> tuple[str, ...]:
@@ -203,6 +218,10 @@ def _application(
     if "env" in entries:
         env = entries["env"]
         declared["env"] = (reader.text(env, "a word such as production"), env.place.origin)
+    if "lock_file" in entries:
+        lock = entries["lock_file"]
+        named = reader.text(lock, "the path of a lock file, such as uv.lock")
+        declared["lock_file"] = (str(reader.folder / Path(named).expanduser()), lock.place.origin)
     return settings_instance(service, name, path, reader.environ, reader.folder, declared)
 
 

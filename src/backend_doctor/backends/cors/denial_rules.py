@@ -136,7 +136,7 @@ def cause_of(kind: str, found: Blockade, seen: Preflights) -> Cause:
     return Cause(
         label=row.label,
         confidence=Confidence.CERTAIN,
-        because=row.because.replace("{detail}", found.detail) + _told(kind, found, seen),
+        because=row.because.replace("{detail}", found.fault) + _told(kind, found, seen),
     )
 
 

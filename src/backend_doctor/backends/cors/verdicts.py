@@ -14,8 +14,11 @@ from backend_doctor.backends.cors.fetch import (
     preflight_check,
 )
 from backend_doctor.backends.cors.stacks import NAMES
+from backend_doctor.text import shorten
 
 _AUTH = (401, 403, 407)
+# what a target says may be megabytes
+_SHOWN = 200
 
 
 class Blockade(msgspec.Struct, frozen=True):
@@ -33,11 +36,21 @@ class Blockade(msgspec.Struct, frozen=True):
     share: float = 1.0
 
     @property
+    def origin(self) -> str:
+        """What the answer lets in, as far as it can be shown."""
+        return shorten(self.answer.allow_origin or "", _SHOWN)
+
+    @property
+    def fault(self) -> str:
+        """The detail, as far as it can be shown."""
+        return shorten(self.detail, _SHOWN)
+
+    @property
     def text(self) -> str:
         """What the browser objects to, for people."""
-        origin = self.answer.allow_origin
-        said = f"Access-Control-Allow-Origin: {origin}" if origin is not None else "no CORS origin"
-        detail = f" ({self.detail})" if self.detail else ""
+        named = self.answer.allow_origin is not None
+        said = f"Access-Control-Allow-Origin: {self.origin}" if named else "no CORS origin"
+        detail = f" ({self.fault})" if self.detail else ""
         author = f", written by {NAMES[self.answer.author]}" if self.answer.author else ""
         return f"{self.exchange.text}: {self.code}{detail}; status {self.status}{author}, {said}"
 

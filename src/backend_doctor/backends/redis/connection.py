@@ -5,13 +5,13 @@ import contextlib
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from backend_doctor.backends.login import log_in
-from backend_doctor.backends.redis.rights import COMMANDS, allow
+from backend_doctor.backends.redis.rights import allow, name_of
 from backend_doctor.endpoint import Endpoint, Tls
 from backend_doctor.facts import AbsenceKind, Absent, Login, Problem
 
@@ -63,29 +63,41 @@ class RedisConnection:
         self.statements = 0
 
     async def command(self, *parts: str) -> Any:
-        """The reply to one of :data:`COMMANDS`; text that is no UTF-8 keeps its bytes as
-        surrogates.
+        """The reply to one of the commands that we send; see :meth:`commands`."""
+        (reply,) = await self.commands((parts,))
+        return reply
+
+    async def commands(self, sent: Sequence[tuple[str, ...]]) -> list[Any]:
+        """The replies to several commands, sent at once; text that is no UTF-8 keeps its bytes
+        as surrogates.
 
         Raises Absent, with the ACL that helps, for a command that this user may not run.
         """
-        from redis.exceptions import NoPermissionError
+        from redis.exceptions import NoPermissionError, ResponseError
 
-        if not {parts[:1], parts[:2]} & COMMANDS:
-            raise ValueError(f"{parts[0]} is not among the commands that we send")
+        names = [name_of(parts) for parts in sent]
         if not self._driver.is_connected:
             # the driver would silently log in a second time
             raise ConnectionResetError("the connection was closed")
-        self.statements += 1
-        try:
+        self.statements += len(sent)
+        for parts in sent:
             await self._driver.send_command(*parts)
-            return await self._driver.read_response()
-        except NoPermissionError as error:
-            name = " ".join(part for part in parts[:2] if part.isupper())
+        replies, refusals = [], []
+        for name in names:
+            try:
+                replies.append(await self._driver.read_response())
+            except ResponseError as error:
+                # what else was sent is answered too, and must not be taken for a later reply
+                refusals.append((name, error))
+        for name, refusal in refusals:
+            if not isinstance(refusal, NoPermissionError):
+                raise refusal
             raise Absent(
                 f"user {self.user} may not run {name}",
                 remedy=allow(self.user),
                 kind=AbsenceKind.BLIND,
-            ) from error
+            ) from refusal
+        return replies
 
     async def info(self) -> dict[str, str]:
         """INFO's default sections."""
@@ -259,7 +271,7 @@ def _classify(error: BaseException) -> tuple[Problem, str, str] | None:
 async def connect(endpoint: Endpoint, *, limit: float) -> tuple[Login, RedisConnection | None]:
     """One connection, one AUTH, our name, one INFO; see :func:`log_in` for failures.
 
-    The database is not selected: nothing that we read belongs to one.
+    The database is not selected: but for session keys, nothing that we read belongs to one.
     """
     notes: list[str] = []
 

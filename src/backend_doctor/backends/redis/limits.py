@@ -18,8 +18,9 @@ class ClientLimits(Fact, frozen=True):
     ``used`` counts what the server counts, replicas and cluster links included, and leaves our
     own connection out. ``refused`` when the server had no room for us: then ``used`` was
     counted from the socket table, or is None. ``rejections`` and ``received`` count since the
-    start, as do ``hits`` and ``misses``, lookups of keys that were there and were not. ``run_id``
-    tells one start from the next.
+    start, as do ``hits`` and ``misses``, lookups of keys that were there and were not, and the
+    keys ``evicted`` for want of memory by the ``eviction_policy``. ``run_id`` tells one start
+    from the next.
     """
 
     used: int | None
@@ -30,6 +31,8 @@ class ClientLimits(Fact, frozen=True):
     uptime: int = 0
     hits: int = 0
     misses: int = 0
+    evicted: int = 0
+    eviction_policy: str = ""
     run_id: str = ""
     refused: bool = False
 
@@ -80,5 +83,7 @@ class ClientLimits(Fact, frozen=True):
             uptime=_number(info, "uptime_in_seconds"),
             hits=_number(info, "keyspace_hits"),
             misses=_number(info, "keyspace_misses"),
+            evicted=_number(info, "evicted_keys"),
+            eviction_policy=info.get("maxmemory_policy", ""),
             run_id=info.get("run_id", ""),
         )

@@ -11,7 +11,26 @@ COMMANDS = frozenset(
 )
 """Reads without a key, and our own connection's name; AUTH needs no right."""
 
-RIGHTS = " ".join(f"+{'|'.join(parts).lower()}" for parts in sorted(COMMANDS))
+KEY_COMMANDS = frozenset({("PTTL",), ("SCAN",), ("SELECT",)})
+"""What is sent beside them only where ``session_keys`` is declared; no value is ever read."""
+
+
+def name_of(parts: tuple[str, ...]) -> str:
+    """The command's name: of it no argument, which may be a key.
+
+    Raises ValueError for one that we never send.
+    """
+    for words in (parts[:2], parts[:1]):
+        if words in COMMANDS | KEY_COMMANDS:
+            return " ".join(words)
+    raise ValueError(f"{parts[0]} is not among the commands that we send")
+
+
+def _rules(commands: frozenset[tuple[str, ...]]) -> str:
+    return " ".join(f"+{'|'.join(parts).lower()}" for parts in sorted(commands))
+
+
+RIGHTS = _rules(COMMANDS)
 """ACL rules for exactly :data:`COMMANDS`; valid on Redis 6 and later and on Valkey."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.:@/-]+")
@@ -28,6 +47,14 @@ def quote_argument(text: str) -> str:
     return f'"{"".join(escaped)}"'
 
 
-def allow(user: str) -> str:
+def rights(session_keys: str = "") -> str:
+    """:data:`RIGHTS`, and where a pattern is given, those to find its keys and ask for their
+    times; SCAN tells the names of all keys."""
+    if not session_keys:
+        return RIGHTS
+    return f"{RIGHTS} {_rules(KEY_COMMANDS)} {quote_argument(f'~{session_keys}')}"
+
+
+def allow(user: str, session_keys: str = "") -> str:
     """The line that an administrator gives the server so that ``user`` may read our facts."""
-    return f"ACL SETUSER {quote_argument(user)} {RIGHTS}"
+    return f"ACL SETUSER {quote_argument(user)} {rights(session_keys)}"

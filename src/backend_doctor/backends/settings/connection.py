@@ -38,11 +38,21 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class SettingsFile:
-    """The entries of one settings file, and the secret that the environment puts above it."""
+    """The entries of one settings file, and the secret that the environment puts above it.
 
-    def __init__(self, source: str, entries: tuple[Entry, ...], secret_key: Secret | None) -> None:
+    ``path`` is None where the environment is all.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        path: Path | None,
+        entries: tuple[Entry, ...],
+        secret_key: Secret | None,
+    ) -> None:
         self.statements = 0
         self.source = source
+        self.path = path
         self.entries = entries
         self.secret_key = secret_key
 
@@ -60,11 +70,12 @@ class SettingsFile:
 async def connect(endpoint: Endpoint, *, limit: float) -> tuple[Login, SettingsFile | None]:
     """Reads the file that the option ``file`` names; without it, the environment is all."""
     started = time.monotonic()
-    path = dict(endpoint.options).get("file")
+    named = dict(endpoint.options).get("file")
+    path = None if named is None else Path(named)
     problem, message, entries = Problem.NONE, "", tuple[Entry, ...]()
     try:
         if path is not None:
-            entries = _read(Path(path))
+            entries = _read(path)
     except ConfigurationError as error:
         problem, message = Problem.OTHER, str(error)
     login = Login(
@@ -77,7 +88,7 @@ async def connect(endpoint: Endpoint, *, limit: float) -> tuple[Login, SettingsF
     )
     if problem is not Problem.NONE:
         return login, None
-    return login, SettingsFile(endpoint.address, entries, endpoint.secret("secret_key"))
+    return login, SettingsFile(endpoint.address, path, entries, endpoint.secret("secret_key"))
 
 
 def _read(path: Path) -> tuple[Entry, ...]:

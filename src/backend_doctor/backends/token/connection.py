@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from backend_doctor.backends.http.connection import BODY_CAP, HttpConnection, unopened
+from backend_doctor.backends.http.connection import BODY_CAP, HttpConnection, joined, unopened
 from backend_doctor.backends.http.connection import Reply as Answer
 from backend_doctor.backends.token.compact import bare
 from backend_doctor.endpoint import Endpoint
@@ -186,8 +186,7 @@ class TokenConnection:
         except httpx.HTTPError as error:
             return Answer(0, 0.0, {}, problem=type(error).__name__)
         seconds = found.elapsed.total_seconds()
-        kept = {name.lower(): found.headers[name] for name in found.headers}
-        return Answer(found.status_code, seconds, kept, body=found.text[:BODY_CAP])
+        return Answer(found.status_code, seconds, joined(found), body=found.text[:BODY_CAP])
 
     def is_closed(self) -> bool:
         """Whether it was ended."""
