@@ -1,6 +1,5 @@
 """How a command ends: at once, with all that it printed, and quietly."""
 
-import signal
 import subprocess
 import sys
 
