@@ -13,6 +13,7 @@ from tests.scenarios.summary import Row
 from tests.scenarios.truth import load_truth
 
 AT_ONCE = 2
+ROW_LIMIT = 150.0
 
 
 def find_scenarios() -> dict[str, Scenario]:
@@ -44,7 +45,8 @@ async def play_all(rows: Iterable[Part]) -> AsyncIterator[Row]:
     async def one(part: Part) -> Row:
         async with free:
             try:
-                return judged(part, await play(part))
+                async with asyncio.timeout(ROW_LIMIT):
+                    return judged(part, await play(part))
             except Exception as error:  # noqa: BLE001 - one broken row must not hide the others
                 return judged(part, Seen(void=f"could not be played: {error!r}"))
 
