@@ -20,11 +20,11 @@ from backend_doctor.backends.sql import quote_identifier
 
 _SHOWN, _REPAIRED = 10, 5
 # what REINDEX CONCURRENTLY calls its new index, and its old one while it drops it
-_LEFT_BEHIND = re.compile(r"_cc(new|old)\d*")
+_LEFT_BEHIND = r"_cc(new|old)\d*"
 
 
 def _repair(index: SchemaIndex) -> Remedy:
-    if index.twin or _LEFT_BEHIND.search(index.name):
+    if index.twin or re.search(_LEFT_BEHIND, index.name):
         done = f"{index.twin} does its work" if index.twin else "a REINDEX left it behind"
         command = f"DROP INDEX CONCURRENTLY {index.quoted};"
         effect = f"removes it: {done}"

@@ -79,7 +79,7 @@ def _fold(nodes: list[_Node]) -> None:
         shares = [
             (root, shared)
             for root in roots
-            if (shared := _shared(root, symptom)) and _explains(root, symptom)
+            if _explains(root, symptom) and (shared := _shared(root, symptom))
         ]
         if shares:
             # of two that explain it, the one that has to do with more of it

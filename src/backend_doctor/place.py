@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from backend_doctor.errors import ConfigurationError
 from backend_doctor.text import safe_text, shorten
 
-_WORD = re.compile(r"[A-Za-z0-9_.\-]{1,60}")
+_WORD = r"[A-Za-z0-9_.\-]{1,60}"
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -59,7 +59,7 @@ def shown(word: str) -> str:
 
     What is not a plain word is not repeated: a URL pasted in a key's place may hold a password.
     """
-    return f'"{word}"' if _WORD.fullmatch(word) else "what stands here (not shown)"
+    return f'"{word}"' if re.fullmatch(_WORD, word) else "what stands here (not shown)"
 
 
 def listed(words: Iterable[str]) -> str:

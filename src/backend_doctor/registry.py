@@ -21,7 +21,7 @@ Decorated = TypeVar("Decorated", bound=CheckFunction)
 Form = Literal["one", "looks", "each", "each_looks"]
 _MARK = "__backend_doctor_check__"
 _PLUGINS = "backend_doctor.checks"
-_CAUSE_LABEL = re.compile(r"^[a-z]+\.[a-z0-9_]+$")
+_CAUSE_LABEL = r"^[a-z]+\.[a-z0-9_]+$"
 
 
 def check(function: Decorated) -> Decorated:
@@ -69,7 +69,7 @@ class Check(msgspec.Struct, frozen=True):
         if runbook is None:
             return ()
         headings = re.findall(r"^#{2,4} +`?([^`\n]+?)`? *$", runbook.read_text(), re.MULTILINE)
-        return tuple(heading for heading in headings if _CAUSE_LABEL.match(heading))
+        return tuple(heading for heading in headings if re.match(_CAUSE_LABEL, heading))
 
     @property
     def runbook(self) -> Path | None:
@@ -155,10 +155,11 @@ def load_file(path: Path) -> Check:
         ) from error
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.glob("*/*.py")):
-        if not path.name.startswith("_"):
-            yield path
+def _files(folder: Path, backends: Iterable[str]) -> Iterator[Path]:
+    for backend in backends:
+        for path in sorted(folder.glob(f"{backend}/*.py")):
+            if not path.name.startswith("_"):
+                yield path
 
 
 def _plugin_folders() -> Iterator[Path]:
@@ -215,7 +216,7 @@ def load_checks(
     later folder's check replaces an earlier one of the same id. Raises UserError for a folder
     that is missing or a file that declares no check.
     """
-    wanted = None if backends is None else set(backends)
+    wanted = ["*"] if backends is None else sorted(set(backends))
     checks: dict[str, Check] = {}
     plugin_folders = _plugin_folders() if plugins else ()
     for folder in (bundled_folder(), *plugin_folders, *folders):
@@ -223,8 +224,7 @@ def load_checks(
             raise UserError(
                 f"{folder}: no such folder of checks; expected BACKEND/SYMPTOM.py in it"
             )
-        for path in _files(folder):
-            if wanted is None or path.parent.name in wanted:
-                loaded = load_file(path)
-                checks[loaded.id] = loaded
+        for path in _files(folder, wanted):
+            loaded = load_file(path)
+            checks[loaded.id] = loaded
     return checks

@@ -4,17 +4,14 @@ import re
 
 # Where the text alone does not tell where a literal ends (a backslash before a quote means two
 # things, depending on a setting; comments nest), the rest of the statement is masked with it.
-_LITERALS = re.compile(
-    r"""
+_LITERALS = r"""(?xs)
       (?P<comment> -- [^\n]* | /\* (?: (?! /\* | \*/ ) . )* (?: \*/ | /\* .* | \Z) )
     | (?P<dollar> \$(?P<tag>[^\W\d]\w*)?\$ .*? (?: (?(tag) \$(?P=tag)\$ | \$\$) | \Z) )
     | (?P<escaped> [Ee] ' (?: [^'\\] | '' | \\. )* (?: ' | \\? \Z) )
     | (?P<string> [BbXxNn]? ' (?: [^'\\] | '' | \\ (?! ') )* (?: ' | \\' .* | \Z) )
     | (?P<keep> " (?: [^"] | "" )* (?: " | \Z) | \$\d+ | [^\W\d]\w* )
     | (?P<number> \d [\w.]* (?: (?<= [eE] ) [+-]\d+ )? | \.\d+ )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+    """
 
 
 def mask_literals(statement: str) -> str:
@@ -23,7 +20,7 @@ def mask_literals(statement: str) -> str:
     Identifiers, quoted identifiers and placeholders stay; a text that was cut inside a literal
     is masked to its end.
     """
-    return _LITERALS.sub(lambda match: match.group("keep") or "?", statement)
+    return re.sub(_LITERALS, lambda match: match.group("keep") or "?", statement)
 
 
 def quote_identifier(name: str) -> str:

@@ -1,11 +1,11 @@
 """What the terminal can show: decided once, here, from flags, environment and stream."""
 
 import os
-import shutil
 import sys
 from typing import Literal
 
 ColorChoice = Literal["auto", "always", "never"]
+_USUAL_COLUMNS = 80
 
 
 def wants_color(choice: ColorChoice) -> bool:
@@ -24,7 +24,11 @@ def wants_color(choice: ColorChoice) -> bool:
 
 def columns() -> int:
     """COLUMNS, else the terminal's width, else 80; between 40 and 160."""
-    return min(160, max(40, shutil.get_terminal_size((80, 24)).columns))
+    if not (sys.stdout.isatty() or "COLUMNS" in os.environ):
+        return _USUAL_COLUMNS
+    from shutil import get_terminal_size
+
+    return min(160, max(40, get_terminal_size((_USUAL_COLUMNS, 24)).columns))
 
 
 def speaks_unicode() -> bool:

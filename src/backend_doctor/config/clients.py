@@ -7,8 +7,6 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import replace
 
-from backend_doctor.backends.cors.fetch import origin_of
-from backend_doctor.backends.cors.safelist import is_forbidden, is_forbidden_method
 from backend_doctor.config.model import (
     Configuration,
     ConfigurationError,
@@ -20,12 +18,14 @@ from backend_doctor.facts import ADHOC, Setting
 ORIGIN = "an origin such as https://myapp.com: scheme, host and port, with no path, or null"
 METHOD = "a method that a script may use, such as GET or PUT"
 HEADER = "the name alone of a header that a script may set, such as authorization"
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}")
-_HOST = re.compile(r"[a-z0-9_.\-]+|\[[0-9a-f:.]+\]")
+_METHOD_OR_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}"
+_HOST = r"[a-z0-9_.\-]+|\[[0-9a-f:.]+\]"
 
 
 def origin(text: str) -> str | None:
     """As a browser writes it, in lower case and without a default port; None for no origin."""
+    from backend_doctor.backends.cors.fetch import origin_of
+
     if text == "null":
         return text
     with suppress(ValueError):
@@ -33,19 +33,23 @@ def origin(text: str) -> str | None:
         written = origin_of(text.lower())
         host = written.partition("://")[2].removesuffix(f":{parts.port}")
         whole = text.isascii() and not (parts.path or parts.query or parts.fragment or "@" in text)
-        if parts.scheme and whole and _HOST.fullmatch(host):
+        if parts.scheme and whole and re.fullmatch(_HOST, host):
             return written
     return None
 
 
 def method(text: str) -> str | None:
     """The method; None for what is none, or none that a script may use."""
-    return text if _TOKEN.fullmatch(text) and not is_forbidden_method(text) else None
+    from backend_doctor.backends.cors.safelist import is_forbidden_method
+
+    return text if re.fullmatch(_METHOD_OR_NAME, text) and not is_forbidden_method(text) else None
 
 
 def header(text: str) -> str | None:
     """The name in lower case; None for what is none, or none that a script may set."""
-    return text.lower() if _TOKEN.fullmatch(text) and not is_forbidden(text) else None
+    from backend_doctor.backends.cors.safelist import is_forbidden
+
+    return text.lower() if re.fullmatch(_METHOD_OR_NAME, text) and not is_forbidden(text) else None
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +118,7 @@ def ask_at(configuration: Configuration, client: Client, url: str) -> Configurat
 
     A service that has none there stays as it is.
     """
+    from backend_doctor.backends.cors.fetch import origin_of
 
     def asked(one: InstanceConfig) -> InstanceConfig:
         base = urlsplit(one.endpoint.url).path.rstrip("/")

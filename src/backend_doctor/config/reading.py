@@ -16,8 +16,8 @@ from backend_doctor.yamlfile import Node
 
 T = TypeVar("T")
 MOST = 1_000_000
-_NUMBER = re.compile(r"[+-]?\d{1,9}", re.ASCII)
-_FRACTION = re.compile(r"[+-]?\d{1,9}\.\d{1,9}", re.ASCII)
+_NUMBER = r"(?a)[+-]?\d{1,9}"
+_FRACTION = r"(?a)[+-]?\d{1,9}\.\d{1,9}"
 _FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -85,7 +85,7 @@ class Reader(msgspec.Struct, frozen=True):
         what = f"a whole number, {minimum} or more"
         if isinstance(value, str) and "${" in value:
             text = self.text(node, what).strip()
-            value = int(text) if _NUMBER.fullmatch(text) else text
+            value = int(text) if re.fullmatch(_NUMBER, text) else text
         elif isinstance(value, int) and not isinstance(value, bool):
             shown_value = f" ({value})" if abs(value) < MOST else ""
         if not isinstance(value, int) or isinstance(value, bool):
@@ -121,9 +121,9 @@ class Reader(msgspec.Struct, frozen=True):
             return node.value
         text = self.text(node, what)
         if isinstance(node.value, str) and "${" in node.value:
-            if _FRACTION.fullmatch(text):
+            if re.fullmatch(_FRACTION, text):
                 return float(text)
-            return int(text) if _NUMBER.fullmatch(text) else _FLAGS.get(text.lower(), text)
+            return int(text) if re.fullmatch(_NUMBER, text) else _FLAGS.get(text.lower(), text)
         return text
 
     def date(self, node: Node) -> datetime.date:

@@ -17,6 +17,7 @@ from backend_doctor.backends.postgres.refusals import (
     NoPlanError,
     said_in_english,
 )
+from backend_doctor.backends.postgres.rows import rows_of, text_of
 from backend_doctor.backends.postgres.tls import is_local, tls_context
 from backend_doctor.backends.sql import quote_identifier, quote_literal
 from backend_doctor.endpoint import Endpoint
@@ -24,6 +25,7 @@ from backend_doctor.facts import AbsenceKind, Absent, Login, Problem
 
 if TYPE_CHECKING:
     import asyncpg
+    import asyncpg.prepared_stmt
 
 APPLICATION_NAME = "backend-doctor"
 _POOLER_NOTE = (
@@ -40,10 +42,6 @@ _CODES = {
 }
 
 
-def _text(value: Any) -> Any:
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
-
-
 class PostgresConnection:
     """A guarded session. ``pooled`` when a pooler stands between; ``statements`` counts ours,
     without BEGIN and COMMIT."""
@@ -53,6 +51,7 @@ class PostgresConnection:
         self.statements = 0
         self.pooled = False
         self._names = itertools.count(1)
+        self._prepared_reads: dict[str, asyncpg.prepared_stmt.PreparedStatement[Any]] = {}
 
     async def fetch(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
         """The rows of one of our own statements; bytes come as text, what is no UTF-8 escaped.
@@ -62,9 +61,9 @@ class PostgresConnection:
         import asyncpg
 
         try:
-            if not self.pooled:
-                return await self._fetch(sql, *arguments)
-            return await self._fetch_in_transaction(sql, *arguments)
+            if self.pooled:
+                return await self._fetch_in_transaction(sql, *arguments)
+            return await self._fetch_prepared(sql, *arguments)
         except asyncpg.PostgresError as error:
             reason = BLIND_CODES.get(error.sqlstate or "")
             if reason is None:
@@ -82,10 +81,20 @@ class PostgresConnection:
             reason = f"the server refused ({error.sqlstate} {error})"
             raise Absent(reason, kind=AbsenceKind.FAILED) from error
 
+    async def _fetch_prepared(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
+        # asyncpg has the server parse a statement without a name twice; one with a name would
+        # be lost, or left behind, in a pooler's server session
+        self.statements += 1
+        if sql not in self._prepared_reads:
+            self._prepared_reads[sql] = await self._driver.prepare(sql, name=self._new_name())
+        return rows_of(await self._prepared_reads[sql].fetch(*arguments))
+
+    def _new_name(self) -> str:
+        return f"backend_doctor_{next(self._names)}"
+
     async def _fetch(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
         self.statements += 1
-        rows = await self._driver.fetch(sql, *arguments)
-        return [{name: _text(value) for name, value in row.items()} for row in rows]
+        return rows_of(await self._driver.fetch(sql, *arguments))
 
     async def _fetch_in_transaction(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
         await self._driver.execute(BEGIN)
@@ -143,7 +152,7 @@ class PostgresConnection:
         """Its name; by the extended protocol, which takes one command only. Raises NoPlanError."""
         import asyncpg
 
-        name = f"backend_doctor_{next(self._names)}"
+        name = self._new_name()
         prepare = f"PREPARE {name} AS "
         self.statements += 1
         try:
@@ -170,7 +179,7 @@ class PostgresConnection:
             raise
         # a prepared statement would outlive the transaction
         await self._driver.execute(f"DEALLOCATE {name}")
-        return str(_text(rows[0][0]))
+        return str(text_of(rows[0][0]))
 
     async def guard(self) -> None:
         """Finds out whether a pooler stands between; if not, makes the session read-only."""

@@ -18,7 +18,7 @@ _LARGEST = 0x3FFFFFFF  # MaxAllocSize: the server itself cannot build a larger m
 
 
 # shutdowns, crashes and time limits; an immediate shutdown says so in a mere warning
-_FAREWELL = re.compile(rb"\0V(?:FATAL|PANIC|WARNING)\0C(57P0[1-5]|25P0[34]|08P01)\0M([^\0]*)\0")
+_FAREWELL = rb"\0V(?:FATAL|PANIC|WARNING)\0C(57P0[1-5]|25P0[34]|08P01)\0M([^\0]*)\0"
 
 
 class FramingError(ConnectionError):
@@ -79,7 +79,7 @@ def framed(driver_protocol: "type[Protocol[Any]]") -> "type[Protocol[Any]]":
         def data_received(self, data: bytes) -> None:
             if self._frames is None:
                 return
-            if self._frames.between and data[:1] in b"EN" and (said := _FAREWELL.search(data)):
+            if self._frames.between and data[:1] in b"EN" and (said := re.search(_FAREWELL, data)):
                 # what the server says to an idle session the driver throws away
                 self.farewell = said[1].decode(), said[2].decode("utf-8", "backslashreplace")
             try:

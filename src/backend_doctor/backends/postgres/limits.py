@@ -27,7 +27,7 @@ SELECT l.kind, textsend(l.name) AS name, l.most, count(a.pid)::int AS used
 """
 # which limit refused a login (SQLSTATE 53300), as said_in_english() has it; a full server says
 # another thing
-_REFUSED = re.compile(r"too many connections for (?P<kind>role|database) \"(?P<name>.*)\"")
+_REFUSED = r"too many connections for (?P<kind>role|database) \"(?P<name>.*)\""
 
 
 class ConnectionLimit(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +54,7 @@ class ConnectionLimit(msgspec.Struct, frozen=True, kw_only=True):
 
 def refusing_limit(login: Login) -> ConnectionLimit | None:
     """The limit that a refused login names, or None: then the server itself may be full."""
-    found = _REFUSED.search(login.message) if login.problem is Problem.FULL else None
+    found = re.search(_REFUSED, login.message) if login.problem is Problem.FULL else None
     return ConnectionLimit(kind=found["kind"], name=found["name"]) if found else None
 
 

@@ -15,7 +15,7 @@ import msgspec
 from backend_doctor.backends.machine import is_here
 from backend_doctor.facts import AbsenceKind, Absent, Fact, Instance, Login, Problem
 
-_TITLE = re.compile(
+_TITLE = (
     r"^postgres: (?:.*: )?(?P<user>\S+) (?P<database>\S+) "
     r"(?P<client>\[local\]|[0-9a-fA-F.:%]+)(?:\((?P<port>\d+)\))? (?P<activity>\S.*)$"
 )
@@ -47,7 +47,7 @@ class ServerProcess(msgspec.Struct, frozen=True, kw_only=True):
 
 def parse_title(title: str) -> dict[str, str | int | None] | None:
     """user, database, client, port and activity of a client's server process, else None."""
-    match = _TITLE.match(title.rstrip())
+    match = re.match(_TITLE, title.rstrip())
     if match is None:
         return None
     port = match["port"]

@@ -9,10 +9,11 @@ from backend_doctor.facts import Fact
 
 # reset_val, not setting: our own session guards itself with some of them
 _SQL = """
+WITH setting AS MATERIALIZED (
+  SELECT name, coalesce(reset_val, '') AS value, coalesce(unit, '') AS unit, source,
+         coalesce(boot_val, '') AS boot, pending_restart FROM pg_settings)
 SELECT textsend((SELECT json_agg(s)::text FROM (
-          SELECT name, coalesce(reset_val, '') AS value, coalesce(unit, '') AS unit, source,
-                 coalesce(boot_val, '') AS boot
-            FROM pg_settings
+          SELECT name, value, unit, source, boot FROM setting
            WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit', 'autovacuum',
                    'track_counts', 'track_activities', 'track_io_timing', 'zero_damaged_pages',
                    'idle_in_transaction_session_timeout', 'work_mem', 'hash_mem_multiplier',
@@ -20,9 +21,9 @@ SELECT textsend((SELECT json_agg(s)::text FROM (
                    'random_page_cost', 'log_lock_waits', 'log_min_duration_statement',
                    'log_temp_files', 'log_checkpoints', 'log_autovacuum_min_duration',
                    'max_wal_size', 'checkpoint_timeout')
-              OR (name LIKE 'enable\\_%' AND reset_val = 'off' AND boot_val = 'on')
+              OR (name LIKE 'enable\\_%' AND value = 'off' AND boot = 'on')
          ) s)) AS settings,
-       textsend((SELECT string_agg(name, ' ' ORDER BY name) FROM pg_settings
+       textsend((SELECT string_agg(name, ' ' ORDER BY name) FROM setting
                   WHERE pending_restart)) AS pending,
        textsend((SELECT string_agg(x.extname, ' ' ORDER BY x.extname) FROM pg_extension x))
          AS installed,

@@ -10,10 +10,8 @@ from backend_doctor.backends.postgres.sessions import Session, Sessions
 from backend_doctor.facts import Looks
 
 # programs that hold one snapshot for as long as a backup takes, by design
-_BACKUPS = re.compile(r"pg_dump|pg_restore|pg_basebackup|pgbackrest|barman|wal-g", re.IGNORECASE)
-_MAINTENANCE = re.compile(
-    r"\s*(VACUUM|ANALYZE|REINDEX|CLUSTER|CREATE\s+(UNIQUE\s+)?INDEX|REFRESH)\b", re.IGNORECASE
-)
+_BACKUPS = r"(?i)pg_dump|pg_restore|pg_basebackup|pgbackrest|barman|wal-g"
+_MAINTENANCE = r"(?i)\s*(VACUUM|ANALYZE|REINDEX|CLUSTER|CREATE\s+(UNIQUE\s+)?INDEX|REFRESH)\b"
 
 CALLS_END = 60.0
 """Seconds after which nobody waits for a call any more: nginx's default proxy_read_timeout."""
@@ -36,12 +34,12 @@ def may_be_calls(sessions: Iterable[Session]) -> bool:
 
 def is_backup(application: str) -> bool:
     """Whether the application is a backup, whose transaction is long by design."""
-    return _BACKUPS.match(application) is not None
+    return re.match(_BACKUPS, application) is not None
 
 
 def is_maintenance(session: Session) -> bool:
     """Whether it runs a command that works on a whole table and shows its progress."""
-    return session.state == "active" and _MAINTENANCE.match(session.query) is not None
+    return session.state == "active" and re.match(_MAINTENANCE, session.query) is not None
 
 
 def family(session: Session) -> str:

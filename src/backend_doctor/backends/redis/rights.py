@@ -33,12 +33,12 @@ def _rules(commands: frozenset[tuple[str, ...]]) -> str:
 RIGHTS = _rules(COMMANDS)
 """ACL rules for exactly :data:`COMMANDS`; valid on Redis 6 and later and on Valkey."""
 
-_PLAIN = re.compile(r"[A-Za-z0-9_.:@/-]+")
+_PLAIN = r"[A-Za-z0-9_.:@/-]+"
 
 
 def quote_argument(text: str) -> str:
     """One argument as redis-cli reads it: bare, or in double quotes with escapes."""
-    if _PLAIN.fullmatch(text):
+    if re.fullmatch(_PLAIN, text):
         return text
     escaped = (
         chr(byte) if 0x20 <= byte < 0x7F and byte not in b'"\\' else f"\\x{byte:02x}"
