@@ -193,6 +193,11 @@ class Load(msgspec.Struct, frozen=True):
         """Rows that a call returned."""
         return self.rows / self.calls if self.calls else 0.0
 
+    @property
+    def blocks_per_call(self) -> float:
+        """Blocks of tables and indexes that a call touched, cached or not."""
+        return (self.read_blocks + self.hit_blocks) / self.calls if self.calls else 0.0
+
 
 def window_loads(statements: Looks[Statements]) -> list[Load]:
     """What ended within the window, by time, most first; our own statements left out."""

@@ -85,6 +85,7 @@ def cases_of(loads: Iterable[Load], sessions: Looks[Sessions]) -> list[Case]:
             role=load.role,
             busy=load.busy,
             rows=load.rows_per_call,
+            blocks=load.blocks_per_call,
             mean_ms=load.mean_ms,
         )
         for load in loads

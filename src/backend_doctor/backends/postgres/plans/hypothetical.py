@@ -8,6 +8,7 @@ from backend_doctor.backends.postgres.connection import PostgresConnection
 from backend_doctor.backends.postgres.plans.explained import Plan
 from backend_doctor.backends.postgres.plans.indexes import Proposal, propose
 from backend_doctor.backends.postgres.plans.tables import Table
+from backend_doctor.backends.postgres.plans.usual import compared, place_of, usual_scans
 from backend_doctor.backends.sql import quote_identifier
 from backend_doctor.facts import Absent
 
@@ -55,16 +56,19 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
         return 1 - self.cost_after / self.cost_before if self.proven else 0.0
 
 
-def proposed(plans: Sequence[Plan], tables: Sequence[Table]) -> Proposal | None:
-    """The index that the costliest scan of the usual plans lacks."""
+def proposed(
+    plans: Sequence[Plan], tables: Sequence[Table], blocks: float
+) -> tuple[Proposal, Plan] | None:
+    """The index that the likeliest scan lacks, and the plan that it would mend. ``blocks`` as
+    in :func:`usual_scans`."""
     known = {(table.schema, table.name): table for table in tables}
-    scans = [scan for plan in plans if plan.values != "rare" for scan in plan.scans]
-    for scan in sorted(scans, key=lambda scan: (scan.removed is None, -scan.cost_share)):
-        table = known.get((scan.schema, scan.table))
+    scans = usual_scans(plans, known, blocks)
+    for plan, scan in scans:
+        table = known.get(place_of(scan))
         if table is None or table.rows < _LEAST_ROWS or scan.cost_share < _LEAST_COST_SHARE:
             continue
         if (proposal := propose(scan, table)) is not None:
-            return proposal
+            return proposal, compared(scans, place_of(scan)) or plan
     return None
 
 

@@ -65,16 +65,21 @@ def _pairs(slow: SlowStatement, limits: Limits) -> Reason | None:
             continue
         joined = node.condition or node.children[1].filter
         condition = f"on {joined}" if joined else "without any condition: one is missing"
-        source = "EXPLAIN (ANALYZE)" if run else "EXPLAIN"
         text = f"{_sides(node)} are joined {condition}"
-        pair = Evidence(key="compared_pairs", value=round(pairs), text=text, source=source)
+        pair = Evidence(
+            key="compared_pairs" if run else "estimated_pairs",
+            value=round(pairs),
+            text=text if run else f"{text}; the planner expects {pairs:.0f} pairs",
+            source="EXPLAIN (ANALYZE)" if run else "EXPLAIN",
+        )
         return Reason(
             cause=Cause(
                 label="query.nested_loop_explosion",
                 confidence=Confidence.CERTAIN if run else Confidence.LIKELY,
                 because=f"each row of one side is compared with each of the other: {text}",
             ),
-            summary=f"A nested loop over {_sides(node)} compares about {pairs:.0f} pairs a call",
+            summary=f"A nested loop over {_sides(node)} compares {pairs:.0f} pairs a call"
+            + ("" if run else ", as the planner expects,"),
             evidence=(pair,),
             remedies=(_by_equality(),),
         )

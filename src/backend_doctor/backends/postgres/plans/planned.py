@@ -52,8 +52,8 @@ class Case(msgspec.Struct):
     """One statement on its way to a plan.
 
     ``busy`` is how many sessions it keeps busy; ``rows`` that a call returns and ``mean_ms`` that
-    it takes are None where nobody counted. ``sql`` is what is planned; ``values`` are those of
-    each plan, by its name.
+    it takes are None where nobody counted, the ``blocks`` that it touches 0. ``sql`` is what is
+    planned; ``values`` are those of each plan, by its name.
     """
 
     query_id: str
@@ -61,6 +61,7 @@ class Case(msgspec.Struct):
     role: str
     busy: float = 0.0
     rows: float | None = None
+    blocks: float = 0.0
     mean_ms: float | None = None
     pids: tuple[int, ...] = ()
     seconds: float = 0.0

@@ -12,7 +12,7 @@ from backend_doctor.backends.postgres.plans.catalogue import (
     may_change,
     tables_of,
 )
-from backend_doctor.backends.postgres.plans.explained import Plan, parameter_columns, read_plan
+from backend_doctor.backends.postgres.plans.explained import parameter_columns, read_plan
 from backend_doctor.backends.postgres.plans.hypothetical import proposed, prove, unproven
 from backend_doctor.backends.postgres.plans.planned import Case
 from backend_doctor.backends.postgres.plans.shape import tables_read
@@ -125,10 +125,10 @@ class Planner:
                     await self._explain(case, values[choice], name)
 
     async def _proven(self, case: Case, hypopg: str) -> None:
-        proposal = proposed(case.plans, self.tables)
-        if proposal is None:
+        found = proposed(case.plans, self.tables, case.blocks)
+        if found is None:
             return
-        place = (proposal.table.schema, proposal.table.name)
+        proposal, before = found
         if self._db.pooled:
             reason = "behind a pooler a trial index would stay in the pool's session"
             case.proof = unproven(proposal, reason)
@@ -140,7 +140,6 @@ class Planner:
             case.proof = unproven(proposal, reason)
         else:
             self._proofs -= 1
-            before = _compared(case, place)
 
             async def again() -> tuple[float, str]:
                 document = await self._document(case, case.values[before.values])
@@ -159,16 +158,6 @@ def _cost(document: str) -> float:
         return read_plan(document, "").cost
     except ValueError as error:
         raise Absent(str(error), kind=AbsenceKind.FAILED) from error
-
-
-def _compared(case: Case, place: tuple[str, str]) -> Plan:
-    """The plan with which the trial is compared: with real values, where it has that scan."""
-    found = {plan.values: plan for plan in case.plans}
-    for name in ("common", "generic"):
-        plan = found.get(name)
-        if plan and any((scan.schema, scan.table) == place for scan in plan.scans):
-            return plan
-    return case.plans[0]
 
 
 def _places(case: Case) -> set[tuple[str, str]]:

@@ -29,12 +29,11 @@ from backend_doctor.backends.postgres.plans.slowness import (
     Tables,
 )
 from backend_doctor.backends.postgres.plans.tables import Table
+from backend_doctor.backends.postgres.plans.usual import reads_whole, usual_scans
 from backend_doctor.backends.postgres.write_rates import written
 from backend_doctor.backends.sql import quote_identifier
 from backend_doctor.model import Cause, Confidence, Evidence, Remedy, Step
 
-# a call that touched less than this part of a table did not read it whole
-_WHOLE = 0.5
 # a scan with a smaller part of the plan's cost is not what takes the time
 LEAST_COST_SHARE = 0.3
 # half of the plan's cost: what dexter, which proposes indexes, asks for as well
@@ -125,15 +124,10 @@ def _unanalyzed(table: Table) -> Unclear:
     return Unclear(f"{table.name} has no statistics for its filter", remedy)
 
 
-def _read_whole(slow: SlowStatement, table: Table) -> bool:
-    """Whether a call touches as many blocks as the table has; the plan alone might be another."""
-    return not slow.blocks or slow.blocks >= _WHOLE * table.pages
-
-
 def _judge(
     slow: SlowStatement, scan: Scan, table: Table, limits: Limits
 ) -> Wasteful | Unclear | None:
-    wrapped = scan.wrapped if _read_whole(slow, table) else ()
+    wrapped = scan.wrapped if reads_whole(slow.blocks, table) else ()
     stuck, bare = unusable(wrapped, table), unindexed(wrapped, table)
     returned, estimate = _returned(slow, scan, table, stuck or bare)
     if returned is None:
@@ -160,20 +154,11 @@ def _judge(
     return Unclear("its filter compares no plain column with a value")
 
 
-def usual_scans(slow: SlowStatement) -> list[Scan]:
-    """The scans of its plans for usual values, the costliest first; of a table that a run read,
-    those of the run."""
-    scans = [scan for plan in slow.planned.plans if plan.values != "rare" for scan in plan.scans]
-    run = {(scan.schema, scan.table) for scan in scans if scan.removed is not None}
-    told = [one for one in scans if one.removed is not None or (one.schema, one.table) not in run]
-    return sorted(told, key=lambda scan: (scan.removed is None, -scan.cost_share))
-
-
 def judge_scans(slow: SlowStatement, tables: Tables, limits: Limits) -> Wasteful | Unclear | None:
     """The first scan that throws ``removed_ratio`` times as many rows away as it keeps, on a table
     of ``table_rows`` or more; else why that cannot be told; None when its scans are sound."""
     found: Wasteful | Unclear | None = None
-    for scan in usual_scans(slow):
+    for _, scan in usual_scans(slow.planned.plans, tables, slow.blocks):
         known = tables.get((scan.schema, scan.table))
         if known is None or scan.cost_share < LEAST_COST_SHARE:
             continue
@@ -189,7 +174,7 @@ def judge_scans(slow: SlowStatement, tables: Tables, limits: Limits) -> Wasteful
 def scan_evidence(slow: SlowStatement, found: Wasteful) -> Iterator[Evidence]:
     """What such a scan reads and throws away, and what is written to its table."""
     scan, table = found.scan, found.table
-    whole = "the whole index " + scan.index if scan.index else "the whole table"
+    whole = f"the whole index {scan.index} of" if scan.index else "the whole table"
     yield Evidence(
         key="table",
         value=found.place,
@@ -236,7 +221,7 @@ def _tried(slow: SlowStatement, proposal: Proposal) -> tuple[list[Evidence], lis
         return [], ["the index is not proven: the planner, asked with HypoPG, leaves it aside"]
     text = (
         f"with the index {PLAN_FOR.get(proof.values, 'its plan')} costs {proof.cost_after:.0f} "
-        f"instead of {proof.cost_before:.0f} ({proof.saving:.0%} less)"
+        f"instead of {proof.cost_before:.0f} ({min(proof.saving, 0.99):.0%} less)"
     )
     costs = (round(proof.cost_before), round(proof.cost_after))
     return [Evidence(key="proven_costs", value=costs, text=text, source="HypoPG")], []

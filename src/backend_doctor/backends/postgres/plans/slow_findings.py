@@ -165,7 +165,7 @@ def unclear(
     locked = shut_out(sessions, slow.planned.locked)
     reason = (slow.planned.refusal or scan.reason) + (_told(*locked) if locked else "")
     if not reason:
-        return f"{name}: its plan is sound"
+        return "; ".join(filter(None, (f"{name}: its plan is sound", slow.planned.not_run)))
     if remedy is None and slow.load.mean_ms < unexplained_ms:
         return f"{name} was not judged: {reason}"
     if slow.planned.locked and not locked:

@@ -66,9 +66,8 @@ class SlowStatement(msgspec.Struct, frozen=True):
 
     @property
     def blocks(self) -> float:
-        """Blocks of tables and indexes that a call touched."""
-        touched = self.load.read_blocks + self.load.hit_blocks
-        return touched / self.load.calls if self.load.calls else 0.0
+        """Blocks of tables and indexes that a call touched, 0 where nobody counted."""
+        return self.load.blocks_per_call
 
     @property
     def temp_blocks(self) -> float:

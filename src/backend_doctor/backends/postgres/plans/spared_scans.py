@@ -8,10 +8,10 @@ from backend_doctor.backends.postgres.plans.scan_rules import (
     Unclear,
     grown,
     judge_scans,
-    usual_scans,
 )
 from backend_doctor.backends.postgres.plans.slowness import Limits, SlowStatement, Tables
 from backend_doctor.backends.postgres.plans.tables import Table
+from backend_doctor.backends.postgres.plans.usual import place_of, usual_scans
 
 _STALE_SHARE, _STALE_ROWS = 0.2, 1000
 
@@ -41,8 +41,8 @@ def spared(slow: SlowStatement, tables: Tables, limits: Limits) -> Iterator[str]
         if table.changed >= max(_STALE_ROWS, _STALE_SHARE * table.rows)
     }
     told = set()
-    for scan in usual_scans(slow):
-        place = (scan.schema, scan.table)
+    for _, scan in usual_scans(slow.planned.plans, tables, slow.blocks):
+        place = place_of(scan)
         if place in told or place not in tables or (place in stale and scan.removed is None):
             continue
         table = grown(scan, tables[place])
