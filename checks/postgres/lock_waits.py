@@ -1,7 +1,6 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
-from msgspec.structs import replace
 
 from backend_doctor import (
     SEEN_BY_CLIENTS,
@@ -20,16 +19,20 @@ from backend_doctor import (
 )
 from backend_doctor.backends.pgbouncer.sockets import Clients, Servers
 from backend_doctor.backends.pgbouncer.through import kept, with_clients
-from backend_doctor.backends.postgres.locks import Jam, jams
+from backend_doctor.backends.postgres.horizon import Holder, Horizon
+from backend_doctor.backends.postgres.horizon_remedies import holder_subjects, release
+from backend_doctor.backends.postgres.locks import Jam, hot_row, jams, turns_over
 from backend_doctor.backends.postgres.remedies import (
     cancel_statement,
     end_sessions,
+    end_transaction,
     free_advisory_locks,
     give_way_to_others,
     lock_tree,
 )
-from backend_doctor.backends.postgres.sessions import Session, Sessions
+from backend_doctor.backends.postgres.sessions import Sessions
 
+_PREPARED = "pg_prepared_xacts, pg_locks"
 _SOURCE = "pg_stat_activity, pg_locks, pg_blocking_pids"
 _UNTIL = {
     "session": "it is held by the session: only pg_advisory_unlock there, or its end, frees it",
@@ -45,51 +48,6 @@ _EXPLAINS = (
     "tx.long_running",
     *SEEN_BY_CLIENTS,
 )
-
-
-def _turns_over(jam: Jam, other: Sessions) -> bool:
-    """Whether the head's transaction is not to be found in the other look."""
-    if jam.head is None:
-        return False
-    there = other.by_pid().get(jam.head_pid)
-    return there is None or there.transaction_us != jam.head.transaction_us
-
-
-def _hot_row(sessions: Looks[Sessions], least: int) -> Jam | None:
-    """A queue for one row whose head changes; the longer of both looks, since one alone may
-    catch the moment between two turns."""
-    found: list[Jam] = []
-    tables: dict[str, str] = {}
-    for seen, other in ((sessions.last, sessions.first), (sessions.first, sessions.last)):
-        for jam in jams(seen):
-            queue = jam.row_queue
-            if queue and jam.row_table:
-                tables[queue[0].statement] = jam.row_table
-            if len(queue) < least or not _turns_over(jam, other):
-                continue
-            statement = queue[0].statement
-            busy = [s for s in other.clients if s.state == "active" and s.statement == statement]
-            if len(busy) >= least:
-                # between two turns the waiters hold no place in the lock table for a moment
-                turning = _between_turns(seen, queue[0], jam)
-                found.append(replace(jam, waiters=(*jam.waiters, *turning)))
-    longest = max(found, key=lambda jam: len(jam.waiters), default=None)
-    if longest is None:
-        return None
-    # a look that falls between two turns finds nobody's place in the lock table
-    return replace(longest, table=tables.get(longest.row_queue[0].statement, ""))
-
-
-def _between_turns(seen: Sessions, waiter: Session, jam: Jam) -> list[Session]:
-    """Those who run the queue's statement and wait, though for no lock of the table."""
-    known = {jam.head_pid, *(one.pid for one in jam.waiters)}
-    return [
-        session
-        for session in seen.clients
-        if session.pid not in known
-        and session.statement == waiter.statement
-        and session.wait_type in ("Lock", "LWLock")
-    ]
 
 
 def _key(jam: Jam) -> str:
@@ -108,40 +66,51 @@ def _advisory(jam: Jam) -> Iterator[Evidence]:
     yield Evidence(key="advisory_level", value=level, text=_UNTIL[level], source=_SOURCE)
 
 
-def _cause(jam: Jam) -> Cause:
+def _cause(jam: Jam, idle_seconds: float) -> Cause:
     """What kind of jam it is that has stood still."""
-    doing = jam.head.state if jam.head else "a prepared transaction"
+    doing = jam.head.state if jam.head else "without a session"
     label, because = (
         "lock.long_transaction",
-        f"pid {jam.head_pid} works in one transaction and keeps its locks until the end",
+        f"{_head(jam)} works in one transaction and keeps its locks until the end",
     )
     if jam.advisory:
         label, because = (
             "lock.advisory",
-            f"pid {jam.head_pid} ({doing}) took the application's own lock {_key(jam)} and keeps "
+            f"{_head(jam)} ({doing}) took the application's own lock {_key(jam)} and keeps "
             f"it; {_UNTIL[jam.advisory_level]}",
         )
     elif jam.ddl is not None:
         label, because = (
             "lock.ddl_queue",
-            f"pid {jam.head_pid} ({doing}) keeps its lock, the schema change of pid "
+            f"{_head(jam)} ({doing}) keeps its lock, the schema change of pid "
             f"{jam.ddl.pid} waits for it, and everyone after waits for the schema change",
         )
     elif jam.table_is_held:
         label, because = (
             "lock.ddl_queue",
-            f"pid {jam.head_pid} ({doing}) changes the schema and shuts all others out meanwhile",
+            f"{_head(jam)} ({doing}) changes the schema and shuts all others out meanwhile",
         )
-    elif jam.head is None or jam.head.idle_in_transaction:
+    elif jam.head is None or (
+        jam.head.idle_in_transaction and (jam.head.state_age or 0.0) >= idle_seconds
+    ):
         label, because = (
             "lock.idle_holder",
-            f"pid {jam.head_pid} ({doing}) holds its locks and does nothing meanwhile",
+            f"{_head(jam)} ({doing}) holds its locks and does nothing meanwhile",
         )
     return Cause(label=label, confidence=Confidence.CERTAIN, because=because)
 
 
-def _evidence(jam: Jam) -> Iterator[Evidence]:
+def _head(jam: Jam) -> str:
+    if jam.head is None:
+        return " and ".join(f"prepared transaction {gid}".strip() for gid in jam.prepared or ("",))
+    return f"pid {jam.head_pid}"
+
+
+def _evidence(jam: Jam, prepared: Sequence[Holder]) -> Iterator[Evidence]:
     head, count = jam.head, len(jam.waiters)
+    for holder in prepared:
+        text = f"the head blocker is {holder.text}, in database {holder.database}"
+        yield Evidence(key="holder_prepared", value=holder.name, text=text, source=_PREPARED)
     if head is not None:
         age = f", {head.transaction_age:.1f} s in its transaction" if head.transaction_age else ""
         text = f"the head blocker is pid {head.pid}, role {head.user}{age}"
@@ -154,7 +123,7 @@ def _evidence(jam: Jam) -> Iterator[Evidence]:
         yield Evidence(key="waiting_ddl_pid", value=jam.ddl.pid, text=text, source=_SOURCE)
     elif jam.advisory:
         yield from _advisory(jam)
-    elif jam.row_queue:
+    elif len(jam.row_queue) > 1:
         oldest = max(waiter.transaction_age or 0.0 for waiter in jam.row_queue)
         text = (
             f"{len(jam.row_queue)} of them run the same statement, their transactions up to "
@@ -174,7 +143,7 @@ def _evidence(jam: Jam) -> Iterator[Evidence]:
         yield Evidence(key=f"tree_{number}", value=line, text=line, source=_SOURCE)
 
 
-def _remedies(jam: Jam, label: str, taken_at: str) -> Iterator[Remedy]:
+def _remedies(jam: Jam, label: str, taken_at: str, prepared: Sequence[Holder]) -> Iterator[Remedy]:
     yield lock_tree()
     if label == "lock.hot_row":
         yield Remedy(
@@ -196,16 +165,22 @@ def _remedies(jam: Jam, label: str, taken_at: str) -> Iterator[Remedy]:
             f"ends the head blocker, one session of {jam.head.holder}; its transaction is rolled "
             f"back, and those that wait ({len(jam.waiters)}) go on"
         )
-        yield end_sessions([jam.head], taken_at, effect=effect)
+        if label == "lock.long_transaction":
+            yield end_transaction(jam.head, taken_at, effect=effect)
+        else:
+            yield end_sessions([jam.head], taken_at, effect=effect)
+    yield from (release(holder, None) for holder in prepared)
     if label == "lock.ddl_queue":
         yield give_way_to_others()
     if label == "lock.advisory":
         yield free_advisory_locks()
 
 
-def _finding(jam: Jam, cause: Cause, status: Status, taken_at: str) -> Finding:
+def _finding(
+    jam: Jam, cause: Cause, status: Status, taken_at: str, prepared: Sequence[Holder] = ()
+) -> Finding:
     count, head = len(jam.waiters), jam.head
-    who = f"pid {jam.head_pid}{f' of {head.holder}' if head else ''}"
+    who = f"{_head(jam)}{f' of {head.holder}' if head else ''}"
     where = f" for a row of {jam.row_table}" if jam.row_table else ""
     where = f" for advisory lock {_key(jam)}" if jam.advisory else where
     waits = "1 session waits" if count == 1 else f"{count} sessions wait"
@@ -214,19 +189,21 @@ def _finding(jam: Jam, cause: Cause, status: Status, taken_at: str) -> Finding:
         summary=f"{waits}{where} behind {who}, for {jam.longest:.1f} s at most."
         if cause.label != "lock.hot_row"
         else f"{waits}{where or ' for one row'}, each for all before it; {who} has its turn.",
-        evidence=tuple(_evidence(jam)),
+        evidence=tuple(_evidence(jam, prepared)),
         cause=cause,
-        remedies=tuple(_remedies(jam, cause.label, taken_at)),
+        remedies=tuple(_remedies(jam, cause.label, taken_at, prepared)),
         explains=_EXPLAINS,
         subjects=(
             *(
                 Subject(kind="pid", value=str(pid))
                 for pid in (jam.head_pid, *(waiter.pid for waiter in jam.waiters))
+                if pid
             ),
             *(
                 Subject(kind="application", value=name)
                 for name in dict.fromkeys(waiter.holder for waiter in jam.waiters)
             ),
+            *(subject for holder in prepared for subject in holder_subjects(holder)),
         ),
     )
 
@@ -242,6 +219,7 @@ def _standby(jam: Jam) -> str:
 def lock_waits(
     now: Sessions,
     looks: Looks[Sessions] | None,
+    horizon: Horizon | None,
     clients: Each[Clients],
     servers: Each[Servers],
     *,
@@ -250,13 +228,15 @@ def lock_waits(
     critical_waiters: int = 5,
     hot_row_waiters: int = 3,
     advisory_waiters: int = 3,
+    idle_seconds: float = 1.0,
 ) -> Iterator[Finding]:
     """Sessions wait for locks: names the head blocker, not those who merely wait in line.
 
     Judged from waits that last ``warning_seconds``, and from a row for which
     ``hot_row_waiters`` queue while its holder changes, which takes two looks to see. Critical
     from ``critical_seconds`` or ``critical_waiters`` on. Up to ``advisory_waiters`` that wait
-    for an advisory lock of their own application may be standbys of a leader.
+    for an advisory lock of their own application may be standbys of a leader. A head that idles
+    in its transaction for less than ``idle_seconds`` is between two statements.
     """
     sessions = looks or Looks(now, now, 0.0)
 
@@ -266,7 +246,7 @@ def lock_waits(
 
     found: list[Finding] = []
     notes: list[str] = []
-    hot = _hot_row(sessions, hot_row_waiters)
+    hot = hot_row(sessions, hot_row_waiters)
     if hot is not None:
         because = (
             f"transactions that change one row{' of ' * bool(hot.row_table)}{hot.row_table} take "
@@ -275,11 +255,15 @@ def lock_waits(
         cause = Cause(label="lock.hot_row", confidence=Confidence.CERTAIN, because=because)
         found.append(_finding(hot, cause, status(hot), sessions.last.taken_at))
     for jam in jams(sessions.last):
-        stands = jam.ddl is not None or not (hot and _turns_over(jam, sessions.first))
+        stands = jam.ddl is not None or not (hot and turns_over(jam, sessions.first))
         if jam.advisory and jam.own_kind and len(jam.waiters) < advisory_waiters:
             notes.append(_standby(jam))
         elif jam.longest >= warning_seconds and stands:
-            stuck = _finding(jam, _cause(jam), status(jam), sessions.last.taken_at)
+            known = horizon.of("prepared") if horizon else ()
+            prepared = [holder for holder in known if holder.name in jam.prepared]
+            stuck = _finding(
+                jam, _cause(jam, idle_seconds), status(jam), sessions.last.taken_at, prepared
+            )
             head = kept([jam.head] if jam.head else [], looks)
             found.append(with_clients(stuck, head, clients, servers))
     waiting = sum(bool(session.blocked_by) for session in sessions.last.sessions)

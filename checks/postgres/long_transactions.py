@@ -219,6 +219,7 @@ def _prepared(holder: Holder, critical_seconds: float) -> Finding:
                 "without one, nothing should use PREPARE TRANSACTION",
             ),
         ),
+        explains=_WAITERS,
         subjects=tuple(holder_subjects(holder)),
     )
 

@@ -143,6 +143,31 @@ def test_a_prepared_transaction_holds_it_without_a_session(server: PostgresServe
     run(look())
 
 
+def test_who_waits_for_a_prepared_transaction_knows_its_gid(server: PostgresServer) -> None:
+    async def look() -> None:
+        async with Visit(server) as visit:
+            await visit.admin.execute("CREATE TABLE held AS SELECT 1 AS id")
+            await visit.admin.execute(
+                "BEGIN; SAVEPOINT a; UPDATE held SET id = 2; PREPARE TRANSACTION 'it''s 2';"
+                "BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'another'"
+            )
+            waiter = await visit.application("waiter")
+            waits = asyncio.create_task(waiter.execute("UPDATE held SET id = 3"))
+            try:
+                await asyncio.sleep(0.5)
+                one = (await visit.sessions()).by_pid()[waiter.get_server_pid()]
+                assert one.blocked_by == (0,)
+                assert one.lock is not None
+                assert one.lock.prepared == ("it's 2",)
+            finally:
+                await visit.admin.execute("ROLLBACK PREPARED 'it''s 2'")
+                await visit.admin.execute("ROLLBACK PREPARED 'another'")
+                await waits
+                await visit.admin.execute("DROP TABLE held")
+
+    run(look())
+
+
 def test_a_logical_slot_holds_the_catalogues_only(server: PostgresServer) -> None:
     async def look() -> None:
         async with Visit(server) as visit:

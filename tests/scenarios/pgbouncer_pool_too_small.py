@@ -20,7 +20,7 @@ class PoolTooSmall(PooledFault):
 
     truth = "P08"
 
-    def limits(self, place: PostgresPlace) -> Mapping[str, int]:
+    def pooler_settings(self, place: PostgresPlace, twin: bool) -> Mapping[str, int | str]:
         if place.variant == 1:
             return {"default_pool_size": 20, "max_db_connections": self.size}
         return {}

@@ -14,6 +14,7 @@ class PgBouncer(Server):
     ``users`` (name to password) are let in besides the superuser: without a password under
     ``auth_type="trust"``, with it under ``"plain"`` or ``"scram-sha-256"``. The ``admin_users``
     may use the console, a database called ``pgbouncer``; ``stats_users`` may look there.
+    ``target`` is what the line in [databases] says besides, or instead.
     """
 
     name = "pgbouncer"
@@ -30,9 +31,11 @@ class PgBouncer(Server):
         admin_users: Sequence[str] = ("postgres",),
         stats_users: Sequence[str] = (),
         settings: Mapping[str, str | int] | None = None,
+        target: Mapping[str, str | int] | None = None,
     ) -> None:
         super().__init__()
         self.upstream = upstream
+        self.target = target or {}
         self.users = {"postgres": upstream.password or "", **(users or {})}
         self.settings: dict[str, str | int] = {
             "pool_mode": pool_mode,
@@ -66,7 +69,8 @@ class PgBouncer(Server):
             "auth_file": auth_file,
             **self.settings,
         }
-        target = f"host={self.upstream.host} port={self.upstream.port}"
+        places = {"host": self.upstream.host, "port": self.upstream.port, **self.target}
+        target = " ".join(f"{key}={value}" for key, value in places.items())
         lines = ["[databases]", f"* = {target}", "[pgbouncer]"]
         lines += [f"{key} = {value}" for key, value in settings.items()]
         self._write(self.folder / "pgbouncer.ini", "\n".join(lines) + "\n")

@@ -1,7 +1,9 @@
 """pgbouncer.pool_waits: four ways to wait, and looks that are the ordinary work of a pool."""
 
+from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 from tests.checks.pgbouncer.builders import (
     SETTINGS,
@@ -118,7 +120,24 @@ def test_a_slow_statement_behind_it() -> None:
 def test_sessions_that_idle_in_session_mode() -> None:
     idle = [here(pid, state_age=30.0) for pid in (11, 12)]
     seen = pools(pool(mode="session"), pool(mode="session"))
-    assert cause(judge(seen, idle, slots=slots(2))) == "pgbouncer.session_pooling"
+    finding = judge(seen, idle, slots=slots(2))
+    assert cause(finding) == "pgbouncer.session_pooling"
+
+
+@pytest.mark.parametrize(
+    ("own", "common", "place"),
+    [
+        ("", "session", "[pgbouncer]"),
+        ("session", "transaction", "shop (or of *) in [databases]"),
+        ("", "transaction", "app in [users]"),
+    ],
+)
+def test_the_mode_is_changed_where_it_is_set(own: str, common: str, place: str) -> None:
+    idle = [here(pid, state_age=30.0) for pid in (11, 12)]
+    seen = pools(pool(mode="session"), pool(mode="session"))
+    settings = msgspec.structs.replace(SETTINGS, pool_mode=common)
+    finding = judge(seen, idle, slots=slots(2), place=database(pool_mode=own), settings=settings)
+    assert f"{place} of pgbouncer.ini" in finding.remedies[0].command
 
 
 def test_a_pool_that_is_too_small() -> None:
@@ -176,15 +195,43 @@ def test_no_connection_to_be_had() -> None:
         assert cause(finding) == "pgbouncer.server_full"
         assert ("login", "db:5432/shop") in {(one.kind, one.value) for one in finding.subjects}
     none = pools(pool(active=0), pool(active=0))
-    assert cause(judge(none, slots=slots(3))) == "pgbouncer.server_unavailable"
+    finding = judge(none, slots=slots(3))
+    assert cause(finding) == "pgbouncer.server_unavailable"
+    assert finding.cause is not None
+    assert "unless all of PgBouncer is paused" in finding.cause.because
+    assert "psql -h db -p 5432 -U app -d shop" in finding.remedies[1].command
+    opening = judge(pools(pool(active=0, login=1), pool(active=0, login=1)), slots=slots(3))
+    assert opening.cause is not None
+    assert opening.cause.confidence is Confidence.LIKELY
+    assert "paused" not in opening.cause.because
     limited = type(SETTINGS)(max_client_conn=9, max_user_connections=1, query_wait_timeout=120)
     assert cause(judge(short, settings=limited, slots=slots(3))) == "pgbouncer.pool_busy"
+
+
+def test_a_full_server_is_the_cause_whatever_the_few_connections_do() -> None:
+    short = pools(pool(), pool())
+    for doing in (leaked, partial(working, state_age=2.5)):
+        sessions = [doing(11), doing(12)]
+        finding = judge(short, sessions, slots=slots(27), place=database(pool_size=10))
+        assert cause(finding) == "pgbouncer.server_full"
+        assert cause(judge(short, sessions, slots=slots(27))) != "pgbouncer.server_full"
 
 
 def test_a_paused_database() -> None:
     finding = judge(QUEUE, [leaked(11)], place=database(paused=True), slots=slots(2))
     assert cause(finding) == "pgbouncer.paused"
     assert "RESUME shop;" in finding.remedies[0].command
+    assert evidence(finding, "paused_database") == "shop"
+
+
+def test_clients_held_at_their_login_wait_for_a_paused_database_too() -> None:
+    held, gone = pool(6, active=0, max_wait=0.0), pool(0, active=0, max_wait=0.0)
+    killed = judge(pools(held, held), place=database(paused=True))
+    assert (killed.status, cause(killed)) == (Status.WARNING, "pgbouncer.paused")
+    assert "up to" not in killed.summary
+    assert not [one for one in killed.evidence if one.key == "max_wait_seconds"]
+    assert judge(pools(held, gone, held), place=database(paused=True)).status is Status.OK
+    assert judge(pools(held, held)).status is Status.OK
 
 
 def test_postgres_by_way_of_the_pooler_itself() -> None:

@@ -19,15 +19,18 @@ from tests.checks.postgres.builders import (
     waiting,
 )
 
-from backend_doctor import Finding, Looks, Status, Step
+from backend_doctor import Finding, Looks, Status, Step, Subject
+from backend_doctor.backends.postgres.horizon import Holder, Horizon
 from backend_doctor.backends.postgres.locks import jams
 from backend_doctor.backends.postgres.sessions import LockWait, Session, Sessions
 
 ORDERS = "public.orders"
 
 
-def judge(found: Looks[Sessions], **limits: object) -> list[Finding]:
-    return run("lock_waits", found.last, found, *NO_POOLER, **limits)
+def judge(
+    found: Looks[Sessions], horizon: Horizon | None = None, **limits: object
+) -> list[Finding]:
+    return run("lock_waits", found.last, found, horizon, *NO_POOLER, **limits)
 
 
 def report(**fields: object) -> Session:
@@ -173,6 +176,35 @@ class TestIdleHolder:
         assert (finding.status, cause(finding)) == (Status.WARNING, "lock.idle_holder")
         assert evidence(finding, "head_blocker_pid") == 10
 
+    def test_a_prepared_transaction_is_named_and_ended_by_its_gid(self) -> None:
+        wants = LockWait(type="transactionid", mode="ShareLock", prepared=("gid'1",), seconds=9.0)
+        gids = ("gid'1", "another")
+        holders = (
+            Holder(kind="prepared", name=gid, user="shop", database="shop", seconds=40.0)
+            for gid in gids
+        )
+        (finding,) = judge(looks([waiting(20, 0, lock=wants)]), Horizon(tuple(holders), "shop"))
+        assert cause(finding) == "lock.idle_holder"
+        assert "behind prepared transaction gid'1," in finding.summary
+        assert evidence(finding, "holder_prepared") == "gid'1"
+        (release,) = (r.command for r in finding.remedies if r.step is Step.STOP)
+        assert release.startswith("ROLLBACK PREPARED 'gid''1';")
+        assert Subject(kind="prepared", value="gid'1") in finding.subjects
+        assert pids(finding) == {20}
+
+    def test_waiters_for_different_rows_are_no_queue_for_one(self) -> None:
+        rows = [
+            LockWait(type="transactionid", mode="ShareLock", relation=ORDERS, page=0, line=line)
+            for line in range(6)
+        ]
+        last = [
+            leaked(10, transaction_us=2),
+            *(waiting(20 + n, 10, lock=rows[n]) for n in range(6)),
+        ]
+        first = [leaked(10, transaction_us=1), *last[1:]]
+        (finding,) = judge(looks(last, first))
+        assert finding.status is Status.OK
+
     def test_a_prepared_transaction_has_no_session_to_end(self) -> None:
         (finding,) = judge(looks([waiting(20, 0)]))
         assert cause(finding) == "lock.idle_holder"
@@ -185,6 +217,22 @@ class TestLongTransaction:
     def test_a_head_at_work(self) -> None:
         (finding,) = judge(looks([report(query="UPDATE orders SET a = $1"), waiting(20, 10)]))
         assert cause(finding) == "lock.long_transaction"
+
+    def test_a_head_between_two_statements_works_and_can_be_ended_all_the_same(self) -> None:
+        head = leaked(10, state_age=0.03, transaction_us=5)
+        (finding,) = judge(looks([head, waiting(20, 10)]))
+        assert cause(finding) == "lock.long_transaction"
+        (end,) = (r.command for r in finding.remedies if r.step is Step.STOP)
+        assert f"pid = 10 AND backend_start <= '{TAKEN_AT}'" in end
+        assert "state IN ('active', 'idle in transaction')" in end
+        assert f"xact_start <= '{TAKEN_AT}'" in end
+        assert "state_change" not in end
+
+    @pytest.mark.parametrize(("age", "label"), [(0.9, "long_transaction"), (1.0, "idle_holder")])
+    def test_from_when_on_it_idles(self, age: float, label: str) -> None:
+        head = leaked(10, state_age=age, transaction_us=5)
+        (finding,) = judge(looks([head, waiting(20, 10)]))
+        assert cause(finding) == f"lock.{label}"
 
     @pytest.mark.parametrize(
         ("seconds", "status"),
@@ -372,5 +420,5 @@ class TestJams:
 
 def test_one_look_shows_who_has_waited_long() -> None:
     seen = looks([leaked(11, locks=1), waiting(12, 11, seconds=4.0)]).last
-    (finding,) = run("lock_waits", seen, None, *NO_POOLER)
+    (finding,) = run("lock_waits", seen, None, None, *NO_POOLER)
     assert cause(finding) == "lock.idle_holder"

@@ -152,6 +152,7 @@ def test_a_prepared_transaction_nobody_ends_is_told_with_its_gid() -> None:
     assert "it's" in finding.evidence[0].text
     assert "ROLLBACK PREPARED 'it''s'" in finding.remedies[0].command
     assert [(s.kind, s.value) for s in finding.subjects] == [("prepared", "it's")]
+    assert "lock.idle_holder" in finding.explains  # who wait for what it holds wait for its end
     (finding,) = judge(looks([]), horizon(prepared("it's", seconds=3600.0)))
     assert finding.status is Status.CRITICAL
 

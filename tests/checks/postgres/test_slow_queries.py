@@ -1,13 +1,8 @@
-"""postgres.slow_queries: facts in, findings out; and on real servers, under load."""
+"""postgres.slow_queries: facts in, findings out."""
 
-from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from tests.backends.statement_load import SETTINGS, Load, furnish
 from tests.checks.postgres.builders import (
     HOSTILE,
     cause,
@@ -18,127 +13,26 @@ from tests.checks.postgres.builders import (
     waiting,
     writes,
 )
-from tests.conftest import POSTGRES
-from tests.safety.client import Client
-from tests.safety.tool import check
+from tests.checks.postgres.slow_statements import (
+    MISSING,
+    counted,
+    cure,
+    index,
+    judge,
+    plans,
+    scan,
+    table,
+    window,
+)
 
-from backend_doctor import Finding, Looks, Status, Step, Subject
-from backend_doctor.backends.postgres.counters import Counters
-from backend_doctor.backends.postgres.plans.explained import Plan, Scan
+from backend_doctor import Finding, Status, Step, Subject
+from backend_doctor.backends.postgres.plans.explained import Scan
 from backend_doctor.backends.postgres.plans.hypothetical import Proof
-from backend_doctor.backends.postgres.plans.plans import PlannedStatement, Plans
-from backend_doctor.backends.postgres.plans.predicates import comparison, conditions
-from backend_doctor.backends.postgres.plans.tables import Column, Index, Spread, Table
-from backend_doctor.backends.postgres.plans.words import UnreadableError, read, refusal
-from backend_doctor.backends.postgres.sessions import Sessions
+from backend_doctor.backends.postgres.plans.plans import Plans
+from backend_doctor.backends.postgres.plans.tables import Column
 from backend_doctor.backends.postgres.statements import (
-    Counted,
-    Statements,
     StatementStatistics,
 )
-from backend_doctor.demo.servers import PostgresServer
-
-MISSING = "query.missing_index"
-THERE = StatementStatistics(
-    database="shop", role="doctor", sees_all=True, track="top", schema="public", version="1.10"
-)
-TEXT = "SELECT * FROM orders WHERE customer_id = $1"
-
-
-def counted(query_id: str, calls: int, ms: float, rows: int = 0, **fields: Any) -> Counted:
-    usual: dict[str, Any] = {"database": "shop", "role": "app"}
-    return Counted(query_id=query_id, calls=calls, ms=ms, rows=rows, **{**usual, **fields})
-
-
-def window(*last: Counted, first: tuple[Counted, ...] = ()) -> Looks[Statements]:
-    entries = len(last)
-    return Looks(
-        Statements(counted=first, entries=len(first)),
-        Statements(counted=last, entries=entries),
-        5.0,
-    )
-
-
-def scan(**fields: Any) -> Scan:
-    usual: dict[str, Any] = {
-        "schema": "public",
-        "table": "orders",
-        "node": "Seq Scan",
-        "index": "",
-        "filter": "(orders.customer_id = $1)",
-        "rows": 10.0,
-        "loops": 1.0,
-        "cost_share": 0.9,
-        "direct": True,
-        "equal": ("customer_id",),
-    }
-    return Scan(**{**usual, **fields})
-
-
-def plans(*scans: Scan, orders: Table | None = None, **fields: Any) -> Plans:
-    plan = Plan(values="generic", cost=5000, outline="Seq Scan on orders", scans=scans)
-    usual = {
-        "query_id": "1",
-        "database": "shop",
-        "role": "app",
-        "kind": "select",
-        "text": TEXT,
-        "plans": (plan,) if scans else (),
-    }
-    return Plans(
-        statements=(PlannedStatement(**{**usual, **fields}),),
-        tables=(orders or table(),),
-        remedy='GRANT pg_read_all_data TO "doctor";' if fields.get("blind") else "",
-    )
-
-
-def index(name: str, *columns: str, **fields: Any) -> Index:
-    usual = {"method": "btree", "unique": False, "pages": 800, "valid": True, "partial": False}
-    return Index(**{**usual, **fields, "name": name, "columns": columns})
-
-
-def table(*indexes: Index, **fields: Any) -> Table:
-    usual: dict[str, Any] = {
-        "schema": "public",
-        "name": "orders",
-        "rows": 300_000.0,
-        "pages": 3_000,
-        "writes": 5,
-        "partition": False,
-        "columns": (
-            Column("id", "int4", "N"),
-            Column("customer_id", "int4", "N"),
-            Column("status", "text", "S"),
-            Column("code", "varchar", "S"),
-            Column("place", "point", "G"),
-        ),
-        "spread": (
-            Spread(column="customer_id", distinct_values=30_000, nulls=0, width=4),
-            Spread(column="status", distinct_values=3, nulls=0, width=5),
-            Spread(column="code", distinct_values=-1, nulls=0, width=12),
-        ),
-    }
-    return Table(**{**usual, **fields, "indexes": (index("orders_pkey", "id"), *indexes)})
-
-
-def judge(
-    planned: Plans | None,
-    statements: Looks[Statements] | None = None,
-    found: Looks[Sessions] | None = None,
-    statistics: StatementStatistics = THERE,
-    counters: Looks[Counters] | None = None,
-    **limits: object,
-) -> list[Finding]:
-    busy = window(counted("1", 100, 3000.0, 1000), counted("2", 100, 500.0))
-    return run(
-        "slow_queries",
-        *(statistics, statements or busy, planned, found or looks([]), counters),
-        **limits,
-    )
-
-
-def cure(finding: Finding) -> str:
-    return next(r.command for r in finding.remedies if r.step is Step.CURE)
 
 
 def test_who_locked_the_table_of_a_slow_statement_is_named() -> None:
@@ -320,6 +214,14 @@ def test_a_slow_statement_without_a_plan_is_unknown_with_its_reason() -> None:
     assert cure(finding) == 'GRANT pg_read_all_data TO "doctor";'
 
 
+def test_what_was_to_be_run_and_was_not_says_why_beside_a_sound_plan() -> None:
+    (finding,) = judge(plans(not_run="not run: no values are known for its placeholders"))
+    assert finding.status is Status.OK
+    assert finding.notes[0].endswith("sound; not run: no values are known for its placeholders")
+    (finding,) = judge(plans())
+    assert finding.notes[0].endswith("its plan is sound")
+
+
 def test_commands_without_a_plan_are_no_statements() -> None:
     commands = plans(kind="utility", refusal="it is a command that has no plan")
     (finding,) = judge(commands, window(counted("1", 3, 60_000.0)))
@@ -395,144 +297,3 @@ def test_a_tried_index_is_proven_or_said_to_be_not() -> None:
     assert [one.cause.confidence for one in (proven, slight) if one.cause] == ["certain", "likely"]
     assert "HypoPG is not installed" in tried(reason="HypoPG is not installed").notes[0]
     assert "leaves it aside" in tried(cost_before=5.0, cost_after=5.0).notes[0]
-
-
-def test_texts_are_read_for_what_they_could_call() -> None:
-    words = read('SELECT Mine(1), o."Odd" FROM t AS o WHERE a %> $2 AND b::money > $1 LIMIT $3')
-    assert {"mine", "Odd"} <= words.calls
-    assert "money" in words.names
-    assert {"%>", "=", "~~"} <= words.operators
-    assert (words.parameters, words.bounds) == (3, {3: "limit"})
-    assert refusal(read("select 1 /* , ... */")) == ""
-    for text in ("SELECT 'a\\' , evil()'", 'SELECT U&"d\\0061ta"', "SELECT $$a$$", "SELECT 1;x"):
-        with pytest.raises(UnreadableError):
-            read(text)
-
-
-@given(st.text(alphabet="abAB_$1 .,;:()'\"\\/*-=%", max_size=60))
-def test_any_text_is_read_or_refused(text: str) -> None:
-    with suppress(UnreadableError):
-        assert read(text).kind in ("select", "change", "utility")
-
-
-def test_filters_are_read_as_the_server_writes_them() -> None:
-    assert conditions("((o.a = $1) AND ((o.b)::text = 'x AND (y'::text) AND (o.c OR o.d))") == [
-        "o.a = $1",
-        "(o.b)::text = 'x AND (y'::text",
-        "o.c OR o.d",
-    ]
-    found = comparison("(o.b)::text = 'x'::text", "o")
-    assert found is not None
-    assert (found.column, found.cast, found.operator) == ("b", "text", "=")
-    assert comparison("o.a = o.b", "o") is None
-    joined = comparison('"O".a = other.b', "O")
-    assert joined is not None
-    array = comparison("o.a = ANY ($1)", "o")
-    assert array is not None
-    assert (array.parameters, array.is_array) == ((1,), True)
-    turned = comparison("$2 < o.a", "o")
-    assert turned is not None
-    assert (turned.column, turned.operator, turned.parameters) == ("a", ">", (2,))
-    compound = comparison("o.a > ($1 - $2)", "o")
-    assert compound is not None
-    assert compound.parameters == ()
-
-
-@given(st.text(alphabet="ab.() AND='\"$1", max_size=40))
-def test_any_filter_is_read(text: str) -> None:
-    assert isinstance([comparison(part, "a") for part in conditions(text)], list)
-
-
-@pytest.fixture(scope="module", params=[15, 18])
-def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
-    with PostgresServer(POSTGRES[request.param](), settings=SETTINGS) as running:
-        furnish(running)
-        with Client(running.admin_url("shop")) as admin:
-            admin.do("CREATE ROLE watcher LOGIN; GRANT pg_monitor, pg_read_all_data TO watcher")
-            admin.do("CREATE ROLE blind LOGIN; GRANT pg_monitor TO blind")
-        yield running
-
-
-def said(server: PostgresServer, *options: str, user: str = "watcher") -> dict[str, Any]:
-    ran = check(
-        *("--only", "postgres.slow_queries", "--window", "0.8", *options),
-        DATABASE_URL=server.url(user, None, "shop"),
-    )
-    return ran.finding("postgres.slow_queries")
-
-
-SICK = [
-    ("SELECT * FROM orders WHERE customer_id = $1", lambda n: (n,)),
-    ("SELECT * FROM orders WHERE customer_id = $1 ORDER BY id LIMIT 20", lambda n: (n,)),
-    ("SELECT count(*) FROM orders WHERE customer_id = $1 AND status = $2", lambda n: (n, "open")),
-]
-
-
-@pytest.mark.parametrize("number", range(len(SICK)))
-def test_a_dropped_index_under_load_is_named(server: PostgresServer, number: int) -> None:
-    sql, arguments = SICK[number]
-    with Load(server, sql, arguments):
-        finding = said(server)
-    assert finding["cause"]["label"] == MISSING, finding
-    keys = {item["key"]: item["value"] for item in finding["evidence"]}
-    assert keys["table"] == "public.orders"
-    assert keys["rows"] == pytest.approx(300_000, rel=0.05)
-    assert keys["removed_rows"] > 295_000
-    if number:
-        return
-    (create,) = [r["command"] for r in finding["remedies"] if r["step"] == "cure"]
-    with Client(server.admin_url("shop")) as admin:
-        # as psql sends them, one by one
-        for command in create.split(";\n"):
-            admin.do(command)
-        try:
-            with Load(server, sql, arguments):
-                assert said(server)["status"] == "ok"
-        finally:
-            admin.do('DROP INDEX "orders_customer_id_idx"')
-
-
-@pytest.mark.parametrize(
-    ("sql", "arguments"),
-    [
-        ("SELECT name FROM colours WHERE id = $1", lambda n: (n % 200,)),
-        ("SELECT id FROM orders WHERE status = $1", lambda _: ("done",)),
-        ("SELECT count(*) FROM orders WHERE status = $1", lambda _: ("done",)),
-        ("SELECT count(*) FROM orders WHERE id BETWEEN $1 AND $2", lambda _: (1000, 180_000)),
-    ],
-    ids=["200 rows", "60 % returned", "60 % counted", "60 % of a range"],
-)
-def test_healthy_twins_under_load(server: PostgresServer, sql: str, arguments: Any) -> None:
-    with Load(server, sql, arguments):
-        finding = said(server)
-    assert finding["status"] == "ok", finding
-
-
-def test_slow_and_without_a_plan_says_why(server: PostgresServer) -> None:
-    strange = "SELECT count(*) FROM orders WHERE customer_id = recorded($1)"
-    with Client(server.admin_url("shop")) as oracle, Load(server, strange, lambda n: (n,)):
-        before = oracle.ask("SELECT last_value FROM calls")
-        finding = said(server, "--analyze", "-v")
-    assert before > 0
-    words = finding["summary"] + " ".join(finding["notes"])
-    assert "recorded, which is not built in" in words
-    with Load(server, SICK[0][0], SICK[0][1], database="other"):
-        finding = said(server)
-    assert "runs in database other" in finding["summary"] + " ".join(finding["notes"])
-
-
-def test_analyze_measures(server: PostgresServer) -> None:
-    with Load(server, SICK[1][0], SICK[1][1], pause=0.02):
-        finding = said(server, "--analyze")
-    assert finding["cause"]["label"] == MISSING
-    assert finding["cause"]["confidence"] == "certain"
-    (removed,) = [item for item in finding["evidence"] if item["key"] == "removed_rows"]
-    assert removed["source"] == "EXPLAIN (ANALYZE)"
-
-
-def test_a_role_that_may_not_read_is_told_the_grant(server: PostgresServer) -> None:
-    with Load(server, SICK[0][0], SICK[0][1]):
-        finding = said(server, user="blind")
-    assert (finding["status"], finding["cause"]) == ("unknown", None)
-    (remedy,) = finding["remedies"]
-    assert remedy["command"] == 'GRANT pg_read_all_data TO "blind";'

@@ -46,11 +46,14 @@ async def examine(
     folder: Path,
     sample_for: float = 0.0,
     more: Sequence[str] = (),
+    limits: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Said:
-    """Runs ``check --format json`` with ``more`` options for these services. Raises DoctorError."""
+    """Runs ``check --format json`` with ``more`` options for these services, with ``limits`` by
+    check where given. Raises DoctorError."""
     file = folder / "backend-doctor.yaml"
     file.touch(mode=0o600)
-    file.write_text(yaml.safe_dump({"services": services}))
+    given = {"limits": {check: dict(own) for check, own in limits.items()}} if limits else {}
+    file.write_text(yaml.safe_dump({"services": services, **given}))
     options = ["--config", str(file), "--format", "json", "--window", f"{WINDOW:g}"]
     options += more
     if sample_for:

@@ -18,7 +18,7 @@ class Fault(ABC, Generic[P]):
     ``kind`` is the backend that the cause must be found at, ``background`` counts the
     connections of another application's healthy load; ``sample_for`` is how many seconds
     processes are sampled, 0 for as long as the window. ``options`` are further ones of the
-    doctor's command line.
+    doctor's command line, ``limits`` those of its checks that the configuration sets.
     """
 
     kind: ClassVar[Kind]
@@ -26,13 +26,14 @@ class Fault(ABC, Generic[P]):
     background: ClassVar[int] = 2
     sample_for: ClassVar[float] = 0.0
     options: ClassVar[tuple[str, ...]] = ()
+    limits: ClassVar[Mapping[str, Mapping[str, float]]] = {}
 
     def settings(self, version: int, twin: bool) -> Mapping[str, int | str]:
         """The limits of the server."""
         return {}
 
-    def declares(self, place: P, twin: bool) -> Mapping[str, int]:
-        """What the service's configuration says: workers, pool_size, max_connections."""
+    def declares(self, place: P, twin: bool) -> Mapping[str, Any]:
+        """What the service's configuration says: workers, pool_size, max_connections, role."""
         return {}
 
     def blind(self, place: P) -> bool:
@@ -63,11 +64,15 @@ class Fault(ABC, Generic[P]):
 class PostgresFault(Fault[PostgresPlace]):
     """A fault of a PostgreSQL with 30 connections.
 
-    ``grants`` are options of the command that prints the doctor's rights.
+    ``grants`` are options of the command that prints the doctor's rights; ``remote`` when the
+    doctor's way to the server is not the machine's loopback address, ``hidden`` where the
+    configuration does not name the server.
     """
 
     kind: ClassVar[Kind] = "postgres"
     grants: ClassVar[tuple[str, ...]] = ()
+    hidden: ClassVar[bool] = False
+    remote: ClassVar[bool] = False
 
 
 class RedisFault(Fault[RedisPlace]):
@@ -112,6 +117,15 @@ class Scenario:
     def options(self) -> tuple[str, ...]:
         """Further options of the doctor's command line."""
         return tuple(word for placement in self.placements for word in placement.fault.options)
+
+    @property
+    def limits(self) -> Mapping[str, Mapping[str, float]]:
+        """The limits of checks that the doctor's configuration sets, by check."""
+        return {
+            check: limits
+            for placement in self.placements
+            for check, limits in placement.fault.limits.items()
+        }
 
 
 def unless(reasons: Mapping[str, bool]) -> list[str]:

@@ -82,6 +82,15 @@ class PostgresOracle:
         return readings
 
 
+async def until_true(connection: "Connection[Any]", sql: str, seconds: float = 15.0) -> None:
+    """Waits until a statement says yes. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if await connection.fetchval(sql):
+                return
+            await asyncio.sleep(0.1)
+
+
 def session_facts(readings: Sequence[Sequence[Row]]) -> Facts:
     """What any check may say of the sessions, by the name that truth.yaml uses.
 

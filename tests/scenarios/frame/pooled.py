@@ -1,6 +1,6 @@
 """A fault that shows in a PgBouncer in front of the place's PostgreSQL."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from tests.scenarios.frame.fault import Kind, PostgresFault
@@ -31,21 +31,34 @@ class PooledFault(PostgresFault):
     async def look(self, place: PostgresPlace, twin: bool) -> Facts:
         return await pool_facts(place, self.pooler(place))
 
-    def limits(self, place: PostgresPlace) -> Mapping[str, int]:
+    def pooler_settings(self, place: PostgresPlace, twin: bool) -> Mapping[str, int | str]:
         """Settings of PgBouncer's that differ."""
         return {}
 
+    def roles(self, place: PostgresPlace) -> Sequence[str]:
+        """Whom it lets in besides the application's role and the doctor."""
+        return ()
+
+    async def target(self, place: PostgresPlace) -> Mapping[str, int | str]:
+        """What its line in [databases] says besides, or instead."""
+        return {}
+
     async def inject(self, place: PostgresPlace) -> None:
-        await self._start(place, self.most)
+        await self._start(place, self.most, twin=False)
         await self.use(place, twin=False)
 
     async def inject_twin(self, place: PostgresPlace) -> None:
-        await self._start(place, self.twin_most)
+        await self._start(place, self.twin_most, twin=True)
         await self.use(place, twin=True)
 
-    async def _start(self, place: PostgresPlace, most: int) -> None:
+    async def _start(self, place: PostgresPlace, most: int, *, twin: bool) -> None:
         self._poolers[id(place)] = await start_pooler(
-            place, size=self.size, most=most, limits=self.limits(place)
+            place,
+            size=self.size,
+            most=most,
+            settings=self.pooler_settings(place, twin),
+            roles=self.roles(place),
+            target=await self.target(place),
         )
 
     async def use(self, place: PostgresPlace, *, twin: bool) -> None:

@@ -1,7 +1,8 @@
 """A PgBouncer in front of a place's PostgreSQL, the clients behind it, and a look at its pools."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
@@ -16,19 +17,31 @@ if TYPE_CHECKING:
 
 Session: TypeAlias = "Connection[Any]"
 DOCTOR = "doctor"
+# the last is what asyncpg makes of an end that it did not look for
+_THROWN_OUT = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 async def start_pooler(
-    place: PostgresPlace, *, size: int, most: int = 100, limits: Mapping[str, int] | None = None
+    place: PostgresPlace,
+    *,
+    size: int,
+    most: int = 100,
+    settings: Mapping[str, int | str] | None = None,
+    roles: Sequence[str] = (),
+    target: Mapping[str, int | str] | None = None,
 ) -> PgBouncer:
-    """A PgBouncer that lends ``size`` connections and takes ``most`` clients, unless ``limits``
-    say otherwise, ended with the fault; the doctor has the rights that the command prints."""
+    """A PgBouncer that lends ``size`` connections and takes ``most`` clients, unless ``settings``
+    say otherwise, ended with the fault; the doctor has the rights that the command prints.
+
+    ``roles`` are let in besides the application's; ``target`` is its line in [databases].
+    """
     pooler = PgBouncer(
         place.server,
         pool_size=size,
         max_client_conn=most,
-        users={place.names.role: "", DOCTOR: ""},
-        settings={**await pgbouncer_settings(DOCTOR), **(limits or {})},
+        users=dict.fromkeys((place.names.role, DOCTOR, *roles), ""),
+        settings={**await pgbouncer_settings(DOCTOR), **(settings or {})},
+        target=target,
     )
     await asyncio.to_thread(pooler.start)
     place.jobs.push_async_callback(asyncio.to_thread, pooler.stop)
@@ -49,6 +62,23 @@ async def connect(place: PostgresPlace, pooler: PgBouncer, application: str) -> 
 
     place.jobs.push_async_callback(end)
     return connection
+
+
+async def insist(
+    place: PostgresPlace,
+    pooler: PgBouncer,
+    statement: str,
+    pause: float,
+    client: "Session | None" = None,
+) -> None:
+    """A client, of its own if none is given, that connects again half a second after it was
+    refused or thrown out."""
+    while True:
+        with suppress(*_THROWN_OUT):
+            client = client or await connect(place, pooler, place.names.application)
+            await repeat(client, statement, pause)
+        client = None
+        await asyncio.sleep(0.5)
 
 
 async def repeat(connection: Session, statement: str, pause: float = 0.0) -> None:
@@ -82,16 +112,30 @@ async def pool_facts(place: PostgresPlace, pooler: PgBouncer) -> Facts:
     return facts
 
 
-def _reading(pooler: PgBouncer) -> dict[str, float]:
+async def at_console(pooler: PgBouncer, command: str) -> list[dict[str, Any]]:
+    """What an administrator is told at the console; its own database is left out."""
+    return await asyncio.to_thread(_ask, pooler, command)
+
+
+async def until_unused(pooler: PgBouncer) -> None:
+    """Waits until it has closed its connections; with server_idle_timeout that is soon."""
+    for _ in range(100):
+        if not await at_console(pooler, "SHOW SERVERS"):
+            return
+        await asyncio.sleep(0.2)
+
+
+def _ask(pooler: PgBouncer, command: str) -> list[dict[str, Any]]:
     with psycopg.connect(pooler.console_url("postgres"), autocommit=True) as console:
+        cursor = console.execute(command.encode())
+        names = [column.name for column in cursor.description or ()]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor] if names else []
+    return [row for row in rows if "pgbouncer" not in (row.get("name"), row.get("database"))]
 
-        def rows(what: str) -> list[dict[str, Any]]:
-            cursor = console.execute(f"SHOW {what}".encode())
-            names = [column.name for column in cursor.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in cursor]
 
-        pools = [row for row in rows("POOLS") if row["database"] != "pgbouncer"]
-        items = {row["list"]: row["items"] for row in rows("LISTS")}
+def _reading(pooler: PgBouncer) -> dict[str, float]:
+    pools = _ask(pooler, "SHOW POOLS")
+    items = {row["list"]: row["items"] for row in _ask(pooler, "SHOW LISTS")}
     return {
         "pool_waiting": sum(row["cl_waiting"] for row in pools),
         "pool_active": sum(row["sv_active"] for row in pools),

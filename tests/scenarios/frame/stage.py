@@ -126,8 +126,9 @@ async def _examine(part: Part, watches: Sequence[Watch]) -> Seen:
     with tempfile.TemporaryDirectory(prefix="backend-doctor-scenario-") as folder:
         try:
             services = _configuration(part, watches)
+            scenario = part.scenario
             said = await examine(
-                services, Path(folder), part.scenario.sample_for, part.scenario.options
+                services, Path(folder), scenario.sample_for, scenario.options, scenario.limits
             )
         except DoctorError as error:
             failure = str(error)

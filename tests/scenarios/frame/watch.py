@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from tests.scenarios.frame.apps import background
 from tests.scenarios.frame.fault import OwnFault, PostgresFault, RedisFault
+from tests.scenarios.frame.forward import forwarded
 from tests.scenarios.frame.oracle import Facts, Row, merged, rate_facts, session_facts
 from tests.scenarios.frame.place import OwnPlace, PostgresPlace, RedisPlace
 from tests.scenarios.frame.rights import Login, grant_postgres, grant_redis
@@ -57,11 +58,15 @@ class PostgresWatch:
         self._fault, self._place, self._twin = fault, place, twin
         self._login = Login()
         self._first: Row = {}
+        self._address: tuple[str, int] | None = None
         self._before: list[Sequence[Row]] = []
 
     async def prepare(self) -> None:
         await self._place.furnish()
         await grant_postgres(self._place.server, self._login, *self._fault.grants)
+        if self._fault.remote:
+            way = forwarded(self._place.server.port)
+            self._address = await self._place.jobs.enter_async_context(way)
 
     async def inject(self) -> None:
         place, fault = self._place, self._fault
@@ -90,7 +95,7 @@ class PostgresWatch:
     def _declared(self) -> int:
         declares = self._fault.declares(self._place, self._twin)
         pool = declares.get("pool_size", 0) + declares.get("max_overflow", 0)
-        return declares.get("workers", 1) * pool
+        return int(declares.get("workers", 1) * pool)
 
     def missing(self, facts: Facts) -> list[str]:
         return self._fault.missing(self._place, facts, self._twin)
@@ -105,10 +110,14 @@ class PostgresWatch:
     def configuration(self) -> Mapping[str, Any]:
         place, login = self._place, self._login
         url = place.server.url(login.user, login.password, place.names.database)
+        if self._address:
+            host, port = self._address
+            url = url.replace(f"@{place.server.host}:{place.server.port}/", f"@{host}:{port}/")
         declared = dict(self._fault.declares(place, self._twin))
         workers = {"workers": declared.pop("workers")} if "workers" in declared else {}
         others = self._fault.entries(place, self._twin)
-        return {**workers, "postgres": {"url": url, **declared}, **others}
+        own = {} if self._fault.hidden else {"postgres": {"url": url, **declared}}
+        return {**workers, **own, **others}
 
     async def undo(self) -> list[str]:
         return await self._place.end()

@@ -30,7 +30,7 @@ _NETWORK = {
     os.strerror(number): number
     for number in (errno.ECONNREFUSED, errno.ENOENT, errno.EHOSTUNREACH, errno.ENETUNREACH)
 }
-_SAID = re.compile(r"\b(?:FATAL|ERROR): +(.*)", re.DOTALL)
+_SAID = r"(?s)\b(?:FATAL|ERROR): +(.*)"
 
 Row = dict[str, str]
 
@@ -210,7 +210,7 @@ def _classify(error: BaseException) -> tuple[Problem, str, str] | None:
             if number in (errno.EHOSTUNREACH, errno.ENETUNREACH):
                 problem = Problem.TIMED_OUT
             return problem, errno.errorcode[number], words
-    spoken = _SAID.search(said)
+    spoken = re.search(_SAID, said)
     message = " ".join((spoken[1] if spoken else said.rpartition(" failed: ")[2]).split())
     for problem, pattern in FAILURES:
         if re.search(pattern, message, re.IGNORECASE):

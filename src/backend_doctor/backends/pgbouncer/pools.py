@@ -72,6 +72,11 @@ class Queue(msgspec.Struct, frozen=True):
     samples: int
     max_wait: float
 
+    @property
+    def lasts(self) -> bool:
+        """Whether clients waited in each sample."""
+        return self.waited == self.samples
+
 
 class Pools(Fact, frozen=True):
     """All pools but the console's own, in one to three samples, one second apart.

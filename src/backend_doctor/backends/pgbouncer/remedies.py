@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from shlex import quote
 
 from backend_doctor.backends.byhand import by_hand
+from backend_doctor.backends.pgbouncer.pools import Pool
 from backend_doctor.backends.pgbouncer.settings import Database, Settings
 from backend_doctor.backends.postgres.remedies import (
     end_sessions,
@@ -109,15 +110,42 @@ def explain_slow(sessions: Sequence[Session]) -> tuple[Remedy, ...]:
     )
 
 
-def transaction_mode() -> Remedy:
-    """Many clients on few connections."""
+def transaction_mode(pool: Pool, database: Database | None, settings: Settings | None) -> Remedy:
+    """Many clients on few connections, said where the mode of this pool comes from."""
+    if database and database.pool_mode:
+        place = f"in the line of {database.name} (or of *) in [databases]"
+    elif settings and settings.pool_mode not in ("", pool.mode):
+        place = f"in the line of {pool.user} in [users]"
+    else:
+        place = "in [pgbouncer]"
     return by_hand(
         Step.CURE,
-        "pool_mode = transaction   ; in pgbouncer.ini, then RELOAD at the console",
+        f"pool_mode = transaction   ; {place} of pgbouncer.ini, then RELOAD at the console",
         effect="a client keeps a server connection for a transaction only; the application must "
         "not rely on session state (SET, LISTEN, advisory locks, and before 1.21 prepared "
         "statements)",
     )
+
+
+def why_logins_fail(database: Database | None, pool: Pool) -> tuple[Remedy, ...]:
+    """What PgBouncer's log says of its logins, and the same login by hand."""
+    log = Remedy(
+        step=Step.CONFIRM,
+        command="journalctl -u pgbouncer --since '-10 min' | "
+        "grep -iE 'login failed|connect failed|closing because|PAUSE'",
+        effect="shows what PostgreSQL answered, or that nothing answers, or who paused it",
+        language="sh",
+    )
+    if database is None or not database.host:
+        return (log,)
+    place = f"psql -h {quote(database.host)} -p {database.port} -U {quote(pool.user)}"
+    login = Remedy(
+        step=Step.CONFIRM,
+        command=f"{place} -d {quote(database.database or database.name)} -c 'SELECT 1'",
+        effect="on PgBouncer's machine: its own login, as PostgreSQL answers it",
+        language="sh",
+    )
+    return (log, login)
 
 
 def bounded_application_pools() -> Remedy:

@@ -116,12 +116,13 @@ class Scene(msgspec.Struct, frozen=True):
             "second apart",
             source="SHOW POOLS cl_waiting",
         )
-        yield Evidence(
-            key="max_wait_seconds",
-            value=round(queue.max_wait, 1),
-            text=f"the first in the queue has waited for up to {queue.max_wait:.1f} s",
-            source="SHOW POOLS maxwait",
-        )
+        if queue.max_wait:
+            yield Evidence(
+                key="max_wait_seconds",
+                value=round(queue.max_wait, 1),
+                text=f"the first in the queue has waited for up to {queue.max_wait:.1f} s",
+                source="SHOW POOLS maxwait",
+            )
         most = f" of {self.size}" if self.size else ""
         yield Evidence(
             key="server_connections",

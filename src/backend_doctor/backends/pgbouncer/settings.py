@@ -42,7 +42,8 @@ class Database(msgspec.Struct, frozen=True, kw_only=True):
     """One row of SHOW DATABASES: a name that clients use, and the server it leads to.
 
     ``host`` is "" for a unix socket; ``database`` is the name there. ``max_connections`` bounds
-    the connections of all its pools together, 0 for no bound.
+    the connections of all its pools together, 0 for no bound. ``pool_mode`` is its own, "" where
+    that of PgBouncer holds.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Database(msgspec.Struct, frozen=True, kw_only=True):
     max_connections: int = 0
     connections: int = 0
     paused: bool = False
+    pool_mode: str = ""
 
     @property
     def size(self) -> int:
@@ -78,6 +80,7 @@ def _database(row: Mapping[str, str]) -> Database:
         max_connections=number(row, "max_connections"),
         connections=number(row, "current_connections"),
         paused=bool(number(row, "paused")),
+        pool_mode=row.get("pool_mode", ""),
     )
 
 

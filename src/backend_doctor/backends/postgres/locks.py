@@ -8,6 +8,7 @@ from itertools import chain
 import msgspec
 
 from backend_doctor.backends.postgres.sessions import LockWait, Session, Sessions
+from backend_doctor.facts import Looks
 from backend_doctor.text import shorten
 
 # table lock modes that DDL takes and ordinary reads or writes queue behind (PostgreSQL 13.3.1)
@@ -17,9 +18,9 @@ _ROW_WAITS = frozenset({"transactionid", "tuple"})
 # of the tree's lines: a report of 80 columns adds its own margin
 _WIDTH = 68
 _MOST_GROUPS = 8
-_ADVISORY_CALL = re.compile(r"pg_(?:try_)?advisory_(xact_)?lock", re.IGNORECASE)
+_ADVISORY_CALL = r"(?i)pg_(?:try_)?advisory_(xact_)?lock"
 # what an application calls itself, without the number of its process
-_NUMBER = re.compile(r"[-_:#/ ]*\d+$")
+_NUMBER = r"[-_:#/ ]*\d+$"
 
 
 def waited(session: Session) -> float:
@@ -45,6 +46,12 @@ class Jam(msgspec.Struct, frozen=True):
         return max(map(waited, self.waiters), default=0.0)
 
     @property
+    def prepared(self) -> tuple[str, ...]:
+        """The gids of the prepared transactions that hold what is waited for."""
+        direct = (one.lock for one in self.waiters if one.lock and 0 in one.blocked_by)
+        return tuple(sorted({gid for lock in direct for gid in lock.prepared}))
+
+    @property
     def ddl(self) -> Session | None:
         """The waiter that wants a whole table for itself, behind which others queue."""
         for waiter in self.waiters:
@@ -55,11 +62,11 @@ class Jam(msgspec.Struct, frozen=True):
 
     @property
     def row_queue(self) -> tuple[Session, ...]:
-        """Those who wait for rows with one and the same statement, the largest such group."""
-        groups: dict[str, list[Session]] = defaultdict(list)
+        """Those who wait for one row with one and the same statement, the largest such group."""
+        groups: dict[tuple[str, object], list[Session]] = defaultdict(list)
         for waiter in self.waiters:
             if waiter.wait in _ROW_WAITS:
-                groups[waiter.statement].append(waiter)
+                groups[waiter.statement, waiter.lock and waiter.lock.row].append(waiter)
         largest: list[Session] = max(groups.values(), key=len, default=[])
         return tuple(largest)
 
@@ -88,8 +95,8 @@ class Jam(msgspec.Struct, frozen=True):
     @property
     def own_kind(self) -> bool:
         """Whether all who wait belong to the head's own application."""
-        names = {_NUMBER.sub("", one.holder) for one in self.waiters}
-        return self.head is not None and names == {_NUMBER.sub("", self.head.holder)}
+        names = {re.sub(_NUMBER, "", one.holder) for one in self.waiters}
+        return self.head is not None and names == {re.sub(_NUMBER, "", self.head.holder)}
 
     @property
     def advisory_level(self) -> str:
@@ -99,7 +106,7 @@ class Jam(msgspec.Struct, frozen=True):
             return "transaction"
         if self.head.state == "idle":
             return "session"
-        called = _ADVISORY_CALL.search(self.head.query)
+        called = re.search(_ADVISORY_CALL, self.head.query)
         if called is None:
             return "either"
         return "transaction" if called.group(1) else "session"
@@ -114,7 +121,7 @@ class Jam(msgspec.Struct, frozen=True):
             lock = waiter.lock
             wanted = f"{lock.mode.removesuffix('Lock')} on {_place(lock)}" if lock else waiter.wait
             groups[depth, waiter.holder, wanted, waiter.statement].append(waiter)
-        drawn = [*_two_lines("", _who(self.head), self.head.query if self.head else "")]
+        drawn = [*_two_lines("", _who(self), self.head.query if self.head else "")]
         # waiters come longest wait first, and so do their groups
         ordered = sorted(groups.items(), key=lambda group: group[0][0])
         for (depth, _, wanted, _), members in ordered[:_MOST_GROUPS]:
@@ -139,9 +146,10 @@ def _place(lock: LockWait) -> str:
     return lock.relation or (f"advisory lock {lock.advisory}" if lock.key else lock.type)
 
 
-def _who(head: Session | None) -> str:
+def _who(jam: Jam) -> str:
+    head = jam.head
     if head is None:
-        return "prepared transaction"
+        return " ".join(["prepared transaction", *jam.prepared])
     age = head.transaction_age
     since = "" if age is None else f", {age:.0f} s in its transaction"
     return f"pid {head.pid} {head.holder} ({head.state}{since})"
@@ -176,6 +184,51 @@ def jams(sessions: Sessions) -> list[Jam]:
     heads = [pid for pid in next_to if pid not in by_pid or not by_pid[pid].blocked_by]
     found = [Jam(head, by_pid.get(head), _by_wait(_behind(head, next_to))) for head in heads]
     return sorted(found, key=lambda jam: len(jam.waiters), reverse=True)
+
+
+def turns_over(jam: Jam, other: Sessions) -> bool:
+    """Whether the head's transaction is not to be found in the other look."""
+    if jam.head is None:
+        return False
+    there = other.by_pid().get(jam.head_pid)
+    return there is None or there.transaction_us != jam.head.transaction_us
+
+
+def hot_row(sessions: Looks[Sessions], least: int) -> Jam | None:
+    """A queue for one row whose head changes; the longer of both looks, since one alone may
+    catch the moment between two turns."""
+    found: list[Jam] = []
+    tables: dict[str, str] = {}
+    for seen, other in ((sessions.last, sessions.first), (sessions.first, sessions.last)):
+        for jam in jams(seen):
+            queue = jam.row_queue
+            if queue and jam.row_table:
+                tables[queue[0].statement] = jam.row_table
+            if len(queue) < least or not turns_over(jam, other):
+                continue
+            statement = queue[0].statement
+            busy = [s for s in other.clients if s.state == "active" and s.statement == statement]
+            if len(busy) >= least:
+                # between two turns the waiters hold no place in the lock table for a moment
+                turning = _between_turns(seen, queue[0], jam)
+                found.append(msgspec.structs.replace(jam, waiters=(*jam.waiters, *turning)))
+    longest = max(found, key=lambda jam: len(jam.waiters), default=None)
+    if longest is None:
+        return None
+    # a look that falls between two turns finds nobody's place in the lock table
+    return msgspec.structs.replace(longest, table=tables.get(longest.row_queue[0].statement, ""))
+
+
+def _between_turns(seen: Sessions, waiter: Session, jam: Jam) -> list[Session]:
+    """Those who run the queue's statement and wait, though for no lock of the table."""
+    known = {jam.head_pid, *(one.pid for one in jam.waiters)}
+    return [
+        session
+        for session in seen.clients
+        if session.pid not in known
+        and session.statement == waiter.statement
+        and session.wait_type in ("Lock", "LWLock")
+    ]
 
 
 def _behind(head: int, next_to: Mapping[int, list[Session]]) -> Iterable[Session]:

@@ -42,6 +42,20 @@ def end_sessions(sessions: Sequence[Session], taken_at: str, *, effect: str) -> 
     )
 
 
+def end_transaction(session: Session, taken_at: str, *, effect: str) -> Remedy:
+    """Ends exactly this session while it is in the transaction that was seen, whether a
+    statement runs or it is between two."""
+    when = quote_literal(taken_at)
+    return Remedy(
+        step=Step.STOP,
+        command="SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity\n"
+        f" WHERE pid = {session.pid} AND backend_start <= {when}\n"
+        f"   AND state IN ('active', 'idle in transaction') AND xact_start <= {when};",
+        effect=effect,
+        changes_state=True,
+    )
+
+
 def look_at_sessions(sessions: Sequence[Session], *, effect: str) -> Remedy:
     """Shows what these sessions do now."""
     return Remedy(

@@ -13,8 +13,9 @@ from backend_doctor.facts import AbsenceKind, Absent, Fact
 
 # pg_blocking_pids only for those who wait: it locks the lock table while it looks; as text,
 # since asyncpg looks an array's type up and switches jit off and on for it. A waiter for a
-# row's transaction holds that row's tuple lock: it names the row for which it waits. Texts as
-# bytes: those of a database in another encoding need not be UTF-8.
+# row's transaction holds that row's tuple lock: it names the row for which it waits. A prepared
+# transaction has no pid: the lock on its own number tells which one it is. Texts as bytes: those
+# of a database in another encoding need not be UTF-8.
 _SQL = """
 WITH lock AS MATERIALIZED (SELECT * FROM pg_locks),
 held AS (
@@ -30,6 +31,16 @@ wanted AS (
     LEFT JOIN lock t ON t.pid = w.pid AND t.granted AND t.locktype = 'tuple'
                     AND w.locktype = 'transactionid'
    WHERE NOT w.granted ORDER BY w.pid, w.waitstart),
+kept AS (
+  SELECT w.pid, string_agg(DISTINCT p.gid, chr(1)) AS gids
+    FROM pg_prepared_xacts p
+    JOIN lock x ON x.transactionid = p.transaction AND x.pid IS NULL AND x.granted
+    JOIN lock l ON l.virtualtransaction = x.virtualtransaction AND l.pid IS NULL AND l.granted
+    JOIN lock w ON NOT w.granted AND w.locktype = l.locktype
+     AND (w.database, w.relation, w.page, w.tuple, w.transactionid, w.classid, w.objid, w.objsubid)
+         IS NOT DISTINCT FROM
+         (l.database, l.relation, l.page, l.tuple, l.transactionid, l.classid, l.objid, l.objsubid)
+   GROUP BY w.pid),
 alone AS (
   SELECT l.pid, string_agg(n.nspname || '.' || c.relname, chr(1)) AS tables
     FROM (SELECT pid, relation, row_number() OVER (PARTITION BY pid ORDER BY relation) AS number
@@ -59,11 +70,13 @@ SELECT a.pid, textsend(a.usename::text) AS "user", a.application_name AS applica
        w.page AS lock_page, w.tuple::int AS lock_line,
        CASE WHEN w.locktype = 'advisory'
             THEN concat_ws('/', w.classid, w.objid, w.objsubid) END AS lock_key,
+       textsend(k.gids) AS lock_prepared,
        (extract(epoch FROM clock_timestamp() - w.waitstart))::float8 AS lock_seconds,
        clock_timestamp()::text AS now
   FROM pg_stat_activity a
   LEFT JOIN held h ON h.pid = a.pid
   LEFT JOIN wanted w ON w.pid = a.pid
+  LEFT JOIN kept k ON k.pid = a.pid
   LEFT JOIN alone e ON e.pid = a.pid
   LEFT JOIN pg_database d ON d.datname = current_database()
   LEFT JOIN pg_class c ON c.oid = w.relation AND w.database = d.oid
@@ -80,7 +93,8 @@ class LockWait(msgspec.Struct, frozen=True, kw_only=True):
     """The lock a session waits for; ``relation``, ``page`` and ``line`` where it names them.
 
     ``key`` of an advisory lock: classid/objid/objsubid, the last being 1 where the application
-    gave one number and 2 where it gave two. ``seconds`` of waiting, None in the first moments.
+    gave one number and 2 where it gave two. ``prepared`` are the gids of prepared transactions
+    that hold it. ``seconds`` of waiting, None in the first moments.
     """
 
     type: str
@@ -89,6 +103,7 @@ class LockWait(msgspec.Struct, frozen=True, kw_only=True):
     page: int | None = None
     line: int | None = None
     key: str | None = None
+    prepared: tuple[str, ...] = ()
     seconds: float | None = None
 
     @property
@@ -193,6 +208,7 @@ def _session(row: dict[str, Any]) -> Session:
             page=row["lock_page"],
             line=row["lock_line"],
             key=row["lock_key"],
+            prepared=tuple(filter(None, (row["lock_prepared"] or "").split("\1"))),
             seconds=row["lock_seconds"],
         )
     plain = {
