@@ -49,7 +49,7 @@ bench-postgres: $(VENV)/.test packages
 	$(BIN)/python -m bench.postgres
 
 memory: $(VENV)/.test
-	MEMORY_SECONDS=90 $(BIN)/python -m pytest tests/backends/test_process.py -k short_look
+	MEMORY_SECONDS=90 $(BIN)/python -m pytest tests/backends/process/test_memory.py -k short_look
 
 venv: $(VENV)/.demo
 

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from shlex import quote
 
 from backend_doctor import (
     Absent,
@@ -73,7 +74,7 @@ def _dropped(answers: ProtectedAnswers, confidence: Confidence) -> Finding:
         ),
         advice(
             "Ask the application itself, past the proxy: curl -si -H @header.txt "
-            f"http://127.0.0.1:8000{answers.path}",
+            + quote(f"http://127.0.0.1:8000{answers.path}"),
             "header.txt holds `Authorization: Bearer ...`; if that works, the proxy drops it",
             Step.CONFIRM,
         ),

@@ -12,7 +12,7 @@ from backend_doctor import (
 )
 from backend_doctor.backends.token.header import SHARED_SECRET
 from backend_doctor.backends.token.sample import SampleToken, nothing_to_judge
-from backend_doctor.backends.token.words import LOOK_INSIDE, advice, evidence
+from backend_doctor.backends.token.words import advice, evidence, look_inside
 
 _DECLARED = "declared algorithms"
 
@@ -67,7 +67,7 @@ def _confused(why: tuple[Evidence, ...], alg: str) -> Finding:
     )
 
 
-def _not_accepted(alg: str, accepted: tuple[str, ...]) -> Finding:
+def _not_accepted(alg: str, accepted: tuple[str, ...], instance: Instance) -> Finding:
     names, said = ", ".join(accepted), alg if alg != "other" else "by no registered algorithm"
     return Finding(
         status=Status.CRITICAL,
@@ -83,7 +83,7 @@ def _not_accepted(alg: str, accepted: tuple[str, ...]) -> Finding:
             "a 401",
         ),
         remedies=(
-            LOOK_INSIDE,
+            look_inside(instance),
             advice(
                 "Have the issuer sign by the algorithm that the verifiers pin.",
                 "tokens issued from then on are accepted; do not widen the verifiers' list",
@@ -108,7 +108,7 @@ def algorithms(sample: SampleToken | None, instance: Instance) -> Iterator[Findi
         pinned = [name for name in accepted if name != "none" and name not in SHARED_SECRET]
         found.append(_confused(why, (pinned or ["HS256"])[0]))
     if accepted and readable and alg not in (*accepted, "none"):
-        found.append(_not_accepted(alg, accepted))
+        found.append(_not_accepted(alg, accepted, instance))
     yield from found
     if not found:
         notes = () if accepted else ("declare algorithms under token to have its alg compared",)

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 from backend_doctor import Cause, Confidence, Finding, Instance, Status, Step, Subject, check
 from backend_doctor.backends.token.claims import Match
 from backend_doctor.backends.token.sample import SampleToken, nothing_to_judge
-from backend_doctor.backends.token.words import LOOK_INSIDE, advice, evidence
+from backend_doctor.backends.token.words import advice, evidence, look_inside
 
 _DIFFERS: dict[Match, str] = {
     "missing": "is missing",
@@ -16,7 +16,7 @@ _WANTED = ("iss", "sub", "aud", "iat", "jti")
 _OF_PROFILE = ("iss", "exp", "aud", "sub", "client_id", "iat", "jti")
 
 
-def _audience(sample: SampleToken, expected: tuple[str, ...]) -> Finding:
+def _audience(sample: SampleToken, expected: tuple[str, ...], instance: Instance) -> Finding:
     claims, names = sample.claims, " or ".join(expected)
     because = "verifiers refuse a token that is not addressed to them, each time with a 401"
     if claims.identity:
@@ -33,7 +33,7 @@ def _audience(sample: SampleToken, expected: tuple[str, ...]) -> Finding:
         ),
         cause=Cause(label="token.audience", confidence=Confidence.CERTAIN, because=because),
         remedies=(
-            LOOK_INSIDE,
+            look_inside(instance),
             advice(
                 f"Have the client ask the issuer for a token with audience {expected[0]}.",
                 "tokens issued from then on are accepted; users notice nothing",
@@ -47,7 +47,7 @@ def _audience(sample: SampleToken, expected: tuple[str, ...]) -> Finding:
     )
 
 
-def _issuer(match: Match, expected: tuple[str, ...]) -> Finding:
+def _issuer(match: Match, expected: tuple[str, ...], instance: Instance) -> Finding:
     names = " or ".join(expected)
     return Finding(
         status=Status.CRITICAL,
@@ -63,7 +63,7 @@ def _issuer(match: Match, expected: tuple[str, ...]) -> Finding:
         ),
         subjects=(Subject(kind="setting", value="issuer"),),
         remedies=(
-            LOOK_INSIDE,
+            look_inside(instance),
             advice(
                 "Set the verifier's issuer to what the issuer's discovery document says, "
                 "letter by letter.",
@@ -148,9 +148,9 @@ def claims(sample: SampleToken, instance: Instance) -> Iterator[Finding]:
     found = []
     audiences, issuers = instance.texts("audience"), instance.texts("issuer")
     if audiences and sample.claims.audience in _DIFFERS:
-        found.append(_audience(sample, audiences))
+        found.append(_audience(sample, audiences, instance))
     if issuers and sample.claims.issuer in _DIFFERS:
-        found.append(_issuer(sample.claims.issuer, issuers))
+        found.append(_issuer(sample.claims.issuer, issuers, instance))
     if names := _wrong_types(sample):
         found.append(_claim_type(names))
     if sample.claims.secrets:

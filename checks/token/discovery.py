@@ -6,14 +6,13 @@ from backend_doctor import (
     Evidence,
     Finding,
     Status,
-    Step,
     Subject,
     check,
 )
 from backend_doctor.backends.token.claims import Match
 from backend_doctor.backends.token.discovery import Discovery
 from backend_doctor.backends.token.sample import nothing_to_judge
-from backend_doctor.backends.token.words import advice
+from backend_doctor.backends.token.words import advice, ask_the_issuer
 
 _DIFFERS: dict[Match, str] = {
     "slash": "differ only in a slash at the end",
@@ -36,13 +35,7 @@ def _unusable(found: Discovery) -> Finding:
             because="libraries that configure themselves by it fail at their start, or at the "
             "next change of a key",
         ),
-        remedies=(
-            advice(
-                f"curl -si {found.url} | head -20",
-                "shows what the issuer answers; ask from where a verifier runs",
-                Step.CONFIRM,
-            ),
-        ),
+        remedies=(ask_the_issuer(found.url),),
     )
 
 

@@ -1,20 +1,16 @@
 from collections.abc import Iterator
 
-from backend_doctor import Cause, Confidence, Finding, Remedy, Status, Step, check
+from backend_doctor import Cause, Confidence, Finding, Instance, Remedy, Status, Step, check
 from backend_doctor.backends.token.header import Hazard
 from backend_doctor.backends.token.sample import SampleToken, nothing_to_judge
-from backend_doctor.backends.token.words import LOOK_INSIDE, advice, evidence
+from backend_doctor.backends.token.words import advice, declared_keys, evidence, look_inside
 
 _PINNED = advice(
     'key = KEYS[jwt.get_unverified_header(token)["kid"]]',
     "the verifier takes keys from its own table and refuses any kid that is not in it",
     Step.STOP,
 )
-_OWN_KEYS = advice(
-    'jwt.PyJWKClient("https://auth.example.com/jwks").get_signing_key_from_jwt(token)',
-    "the verifier asks the one issuer that it is configured with, whatever the header says",
-    Step.STOP,
-)
+_EXAMPLE = "https://auth.example.com/jwks"
 
 
 def _hazard(status: Status, name: str, text: str, cause: Cause, *remedies: Remedy) -> Finding:
@@ -27,7 +23,8 @@ def _hazard(status: Status, name: str, text: str, cause: Cause, *remedies: Remed
     )
 
 
-def _key_from_header(name: str, what: str) -> Finding:
+def _key_from_header(name: str, what: str, instance: Instance) -> Finding:
+    url = declared_keys(instance) or _EXAMPLE
     return _hazard(
         Status.WARNING,
         name,
@@ -37,7 +34,11 @@ def _key_from_header(name: str, what: str) -> Finding:
             confidence=Confidence.LIKELY,
             because="a verifier that follows it lets whoever wrote the token choose the key",
         ),
-        _OWN_KEYS,
+        advice(
+            f'jwt.PyJWKClient("{url}").get_signing_key_from_jwt(token)',
+            "the verifier asks the one issuer that it is configured with, whatever the header says",
+            Step.STOP,
+        ),
         advice("Leave it out of the header; name the key by kid.", "no verifier can follow it"),
     )
 
@@ -48,13 +49,13 @@ def _kid(status: Status, text: str, because: str) -> Finding:
     return _hazard(status, "kid", text, cause, _PINNED, short)
 
 
-def _critical(text: str, because: str) -> Finding:
+def _critical(text: str, because: str, instance: Instance) -> Finding:
     cause = Cause(label="token.critical_header", confidence=Confidence.LIKELY, because=because)
     drop = advice("Leave crit out of the header.", "verifiers that do not know it take the token")
-    return _hazard(Status.WARNING, "crit", text, cause, LOOK_INSIDE, drop)
+    return _hazard(Status.WARNING, "crit", text, cause, look_inside(instance), drop)
 
 
-_FINDINGS: dict[Hazard, Finding] = {
+_KIDS: dict[Hazard, Finding] = {
     "kid_unsafe": _kid(
         Status.CRITICAL,
         "kid holds a path, a quote or another character that a shell, SQL or file name acts on",
@@ -66,22 +67,34 @@ _FINDINGS: dict[Hazard, Finding] = {
         "kid is no text",
         "RFC 7515 asks for a text; some libraries refuse the token, others fail to find its key",
     ),
-    "jku": _key_from_header("jku", "names a URL to fetch keys from"),
-    "x5u": _key_from_header("x5u", "names a URL to fetch a certificate from"),
-    "jwk": _key_from_header("jwk", "brings the key to verify with"),
-    "crit_malformed": _critical(
+}
+_KEYS: dict[Hazard, str] = {
+    "jku": "names a URL to fetch keys from",
+    "x5u": "names a URL to fetch a certificate from",
+    "jwk": "brings the key to verify with",
+}
+_CRITICAL: dict[Hazard, tuple[str, str]] = {
+    "crit_malformed": (
         "crit is no list of names that stand in the header",
         "RFC 7515 has verifiers refuse such a token; some do, others pass over it",
     ),
-    "crit_unknown": _critical(
+    "crit_unknown": (
         "crit names an extension that no common library knows",
         "a verifier that does not know the extension must refuse the token; python-jose does not",
     ),
 }
 
 
+def _found(hazard: Hazard, instance: Instance) -> Finding:
+    if hazard in _KEYS:
+        return _key_from_header(hazard, _KEYS[hazard], instance)
+    if hazard in _CRITICAL:
+        return _critical(*_CRITICAL[hazard], instance)
+    return _KIDS[hazard]
+
+
 @check
-def header(sample: SampleToken) -> Iterator[Finding]:
+def header(sample: SampleToken, instance: Instance) -> Iterator[Finding]:
     """A token's header that makes a careless verifier use the wrong key.
 
     Judges kid, jku, x5u, jwk and crit (RFC 7515, section 4.1; RFC 8725, section 3.10).
@@ -89,7 +102,7 @@ def header(sample: SampleToken) -> Iterator[Finding]:
     if not sample.readable:
         raise nothing_to_judge("the sample's header cannot be judged")
     if sample.hazards:
-        yield from (_FINDINGS[hazard] for hazard in sample.hazards)
+        yield from (_found(hazard, instance) for hazard in sample.hazards)
         return
     key = "names its key by kid" if sample.kid else "names no key"
     typ = f"typ {sample.typ}" if sample.typ not in ("", "other") else "no common typ"

@@ -14,7 +14,7 @@ from backend_doctor import (
 from backend_doctor.backends.token.keyset import KeySet
 from backend_doctor.backends.token.sample import SampleToken
 from backend_doctor.backends.token.times import leeway_of, span
-from backend_doctor.backends.token.words import advice
+from backend_doctor.backends.token.words import advice, ask_the_issuer
 
 _DAY = 86_400
 
@@ -40,8 +40,10 @@ def _malformed(keys: KeySet) -> Finding:
             because="verifiers that load it have no key, and refuse every token",
         ),
         advice(
-            'jwt.PyJWKSet.from_json(open("jwks.json").read())',
-            "shows what a library says of the file",
+            f'jwt.PyJWKClient("{keys.url}").get_jwk_set()'
+            if keys.url
+            else 'jwt.PyJWKSet.from_json(open("jwks.json").read())',
+            "shows what a library says of it",
             Step.CONFIRM,
         ),
     )
@@ -59,11 +61,7 @@ def _unreachable(keys: KeySet) -> Finding:
             because="verifiers that start, or whose copy is over, get no key and refuse every "
             "token, unless they reach it by another way than this machine",
         ),
-        advice(
-            "curl -si URL | head -20",
-            "shows what the issuer answers; ask from where a verifier runs",
-            Step.CONFIRM,
-        ),
+        ask_the_issuer(keys.url),
         advice(
             "Let verifiers go on with the last good copy while a fetch fails.",
             "an outage of the issuer then logs nobody out",

@@ -1,19 +1,8 @@
 from collections.abc import Iterator
 
-from backend_doctor import (
-    Absent,
-    Cause,
-    Confidence,
-    Evidence,
-    Finding,
-    Remedy,
-    Status,
-    Step,
-    Subject,
-    check,
-)
+from backend_doctor import Absent, Evidence, Finding, Status, Subject, check
 from backend_doctor.backends.token.protected import Answer, ProtectedAnswers
-from backend_doctor.backends.token.words import advice
+from backend_doctor.backends.token.refusal_rules import OPEN, REFUSALS, UNVERIFIED, Rule
 
 Told = tuple[tuple[str, Answer], ...]
 
@@ -30,22 +19,26 @@ def _evidence(told: Told) -> tuple[Evidence, ...]:
     )
 
 
-def _finding(
-    answers: ProtectedAnswers,
-    status: Status,
-    summary: str,
-    told: Told,
-    cause: Cause,
-    *remedies: Remedy,
-) -> Finding:
+def _finding(answers: ProtectedAnswers, rule: Rule, told: Told) -> Finding:
+    # what is told last was asked with garbage, if that is among them
+    grave = rule.grave if told[-1][1] is answers.garbage else None
+    how, answer = told[-1] if grave else told[0]
     return Finding(
-        status=status,
-        summary=summary,
+        status=grave or rule.status,
+        summary=rule.summary.format(
+            path=answers.path, origin=answers.origin, status=answer.status, how=how
+        ),
         evidence=_evidence(told),
-        cause=cause,
-        remedies=remedies,
+        cause=rule.cause,
+        remedies=rule.remedies_for(answers.origin),
         subjects=(Subject(kind="endpoint", value=answers.path),),
     )
+
+
+def _found(answers: ProtectedAnswers, rules: tuple[Rule, ...]) -> Iterator[Finding]:
+    for rule in rules:
+        if told := tuple(one for one in answers.told if rule.applies(one[1])):
+            yield _finding(answers, rule, told)
 
 
 def _cannot_tell(answers: ProtectedAnswers) -> str:
@@ -60,122 +53,6 @@ def _cannot_tell(answers: ProtectedAnswers) -> str:
     if without.status in (404, 405):
         return f"{answers.path} answers {without.status}: declare a path that answers GET"
     return ""
-
-
-def _open(answers: ProtectedAnswers, accepted: Told) -> Finding:
-    anyone = answers.without.accepted
-    how = accepted[0][0]
-    return _finding(
-        answers,
-        Status.CRITICAL,
-        f"{answers.path} is declared protected, and answers {accepted[0][1].status} {how}.",
-        accepted,
-        Cause(
-            label="token.not_verified",
-            confidence=Confidence.LIKELY if anyone else Confidence.CERTAIN,
-            because="the endpoint asks for no token: it lacks the dependency that verifies, or is "
-            "meant to be public"
-            if anyone
-            else "a header suffices, whatever it holds: the token in it is never verified",
-        ),
-        advice(
-            "@app.get(..., dependencies=[Depends(current_user)])",
-            "every request needs a token that verifies; those without get a 401",
-            Step.STOP,
-        ),
-        advice(
-            "Refuse an empty token: `if not token: raise HTTPException(401)`; "
-            'OAuth2PasswordBearer hands on "" for `Authorization: Bearer`.',
-            "an empty token is none",
-        ),
-    )
-
-
-def _forbidden(answers: ProtectedAnswers, forbidden: Told) -> Finding:
-    invalid = any(answer is answers.garbage for _, answer in forbidden)
-    return _finding(
-        answers,
-        Status.CRITICAL if invalid else Status.WARNING,
-        f"{answers.path} answers 403 {forbidden[-1][0]}, where clients renew on a 401.",
-        forbidden,
-        Cause(
-            label="token.forbidden_not_unauthorized",
-            confidence=Confidence.LIKELY,
-            because="interceptors ask for a new token on 401 only; by 403 (known, and not allowed) "
-            "an expired token ends in an error page or at the login",
-        ),
-        advice(
-            'raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})',
-            "clients renew their token and repeat the request",
-        ),
-        advice(
-            "Update FastAPI to 0.122 or later: its HTTPBearer answered 403 before.",
-            "a missing header gets a 401 without code of yours",
-        ),
-    )
-
-
-def _redirected(answers: ProtectedAnswers, redirected: Told) -> Finding:
-    return _finding(
-        answers,
-        Status.WARNING,
-        f"{answers.path} redirects {redirected[0][0]} ({redirected[0][1].status}), where "
-        "clients renew on a 401.",
-        redirected,
-        Cause(
-            label="token.redirect_not_unauthorized",
-            confidence=Confidence.LIKELY,
-            because="scripts follow the redirect to a login page, and get HTML or a CORS error "
-            "in place of a 401",
-        ),
-        advice(
-            "Redirect only requests that accept text/html; answer 401 to all others.",
-            "people still see the login page, and clients renew their token",
-        ),
-    )
-
-
-def _unreadable(answers: ProtectedAnswers, hidden: Told) -> Finding:
-    return _finding(
-        answers,
-        Status.CRITICAL,
-        f"Pages of {answers.origin} cannot read the {hidden[0][1].status} of "
-        f"{answers.path}: it lacks the CORS headers.",
-        hidden,
-        Cause(
-            label="token.unauthorized_unreadable",
-            confidence=Confidence.CERTAIN,
-            because="the browser tells the script of a network error in place of a 401, so the "
-            "interceptor never renews the token, and the user is logged out",
-        ),
-        advice(
-            "app.add_middleware(CORSMiddleware, ...)  # last, so that it is the outermost",
-            "errors of the layers inside carry the headers too",
-        ),
-        advice(
-            'add_header Access-Control-Allow-Origin "https://myapp.com" always;',
-            "nginx: without `always` only successes have it; where nginx refuses by itself",
-        ),
-    )
-
-
-def _breaks(answers: ProtectedAnswers, failed: Told) -> Finding:
-    return _finding(
-        answers,
-        Status.WARNING,
-        f"{answers.path} answers {failed[0][1].status} {failed[0][0]}, where a 401 belongs.",
-        failed,
-        Cause(
-            label="token.verifier_error",
-            confidence=Confidence.CERTAIN,
-            because="what decodes tokens raises an error that nothing catches; clients with a "
-            "spoiled token cannot tell that from an outage, and do not renew it",
-        ),
-        advice(
-            "except jwt.InvalidTokenError as error: raise HTTPException(401) from error",
-            "every token that cannot be read gets a 401; catches PyJWT's errors of all kinds",
-        ),
-    )
 
 
 def _notes(answers: ProtectedAnswers) -> Iterator[str]:
@@ -195,20 +72,8 @@ def protected(answers: ProtectedAnswers) -> Iterator[Finding]:
     why_not = _cannot_tell(answers)
     if why_not:
         raise Absent(why_not)
-    told = answers.told
-    accepted = tuple(one for one in told if one[1].accepted)
-    if accepted:
-        yield _open(answers, accepted)
-        return
-    found = []
-    if forbidden := tuple(one for one in told if one[1].status == 403):
-        found.append(_forbidden(answers, forbidden))
-    if redirected := tuple(one for one in told if 300 <= one[1].status <= 399):
-        found.append(_redirected(answers, redirected))
-    if hidden := tuple(one for one in told if one[1].refused and one[1].readable is False):
-        found.append(_unreadable(answers, hidden))
-    if failed := tuple(one for one in told if one[1].failed):
-        found.append(_breaks(answers, failed))
+    entered = OPEN if answers.without.accepted else UNVERIFIED
+    found = tuple(_found(answers, (entered,))) or tuple(_found(answers, REFUSALS))
     yield from found
     if not found:
         yield Finding(

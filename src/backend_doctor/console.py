@@ -7,6 +7,7 @@ import msgspec
 
 from backend_doctor.config import clients
 from backend_doctor.config.clients import Client
+from backend_doctor.endpoint import public_url
 
 # Chromium and Firefox; then Safari, which splits it over two lines
 _ASKED = (
@@ -47,8 +48,7 @@ def _public(url: str) -> str:
         fit = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         return ""
-    netloc = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=netloc, query="", fragment="").geturl() if fit else ""
+    return public_url(url) if fit else ""
 
 
 def _group(pattern: re.Pattern[str], text: str, name: str | int = 1) -> str:

@@ -1,6 +1,7 @@
 """Where a backend is reached, and with what credentials; made by `config`, used by `backends`."""
 
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -85,3 +86,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         """What makes two endpoints share one connection: server, database, user and scope."""
         place = (self.kind, self.server, self.database, self.user, self.url)
         return (*place, self.secrets, self.scope)
+
+
+def public_url(url: str) -> str:
+    """A URL without user, password, query and fragment. Raises ValueError for what is none."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=host, query="", fragment="").geturl()

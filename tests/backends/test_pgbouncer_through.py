@@ -97,7 +97,7 @@ def alarm(check: str, found: Looks[Sessions]) -> Finding:
             activity(table(dead=400_000)),
             *(horizon(holder(11, seconds=90.0)), found, *linked),
         ),
-        "lock_waits": (found.last, found, *linked),
+        "lock_waits": (found.last, found, None, *linked),
         "long_transactions": (found.last, found, None, *linked),
     }
     (finding,) = run(check, *facts[check])

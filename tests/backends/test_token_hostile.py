@@ -50,7 +50,7 @@ def judged(token: str, key_set: str = '{"keys":[]}') -> tuple[SampleToken, list[
     keys = asyncio.run(KeySet.collect(tokens))
     asked = {
         "form": (sample,),
-        "header": (sample,),
+        "header": (sample, PLACE),
         "claims": (sample, PLACE),
         "algorithms": (sample, PLACE),
         "lifetime": (sample, None, PLACE),

@@ -1,5 +1,6 @@
 """Protected endpoint, key set and discovery document of a real server, by reads alone."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -190,6 +191,14 @@ def test_what_the_issuer_publishes_is_judged(
 ) -> None:
     report, _ = looked(declared, sample, **task)
     assert causes(alarms(report)) == [label]
+
+
+@pytest.mark.parametrize("key", ["jwks", "discovery"])
+def test_the_address_of_what_is_missing_is_told_without_its_query(key: str) -> None:
+    report, _ = looked({key: f"/gone/.well-known/x?code={PASSWORD}"})
+    (one,) = alarms(report)
+    commands = [remedy.command for remedy in one.finding.remedies]
+    assert re.search(r"^curl -si http://127\.0\.0\.1:\d+/gone/\.well-known/x \|", commands[0])
 
 
 def test_what_cors_denies_to_all_explains_a_401_that_cannot_be_read() -> None:

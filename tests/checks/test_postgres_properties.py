@@ -489,5 +489,5 @@ def test_what_is_said_of_a_saved_look_is_the_same(look: Sessions) -> None:
     by_id = {check.id: check for check in CHECKS}
     live, replayed = Looks(look, look, 5.0), Looks(saved, saved, 5.0)
     check = by_id["postgres.lock_waits"]
-    seen, read = [look, live, *NO_POOLER], [saved, replayed, *NO_POOLER]
+    seen, read = [look, live, None, *NO_POOLER], [saved, replayed, None, *NO_POOLER]
     assert findings(check, seen) == findings(check, read)

@@ -10,6 +10,7 @@ import click
 
 from backend_doctor.cli import Exit
 from backend_doctor.cli.daring import daring, permitted
+from backend_doctor.cli.flags import COLOR
 from backend_doctor.cli.options import Examination, examining
 from backend_doctor.cli.page import as_page
 from backend_doctor.cli.terminal import ColorChoice, columns, speaks_unicode, wants_color
@@ -124,7 +125,7 @@ def _read_from(
     show_default=True,
     help="The least status that makes the exit code non-zero.",
 )
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto")
+@COLOR
 @click.option("-q", "--quiet", is_flag=True, help="Nothing when healthy, else a line a finding.")
 @click.option("-v", "--verbose", count=True, help="What is healthy too, with its evidence.")
 def command(

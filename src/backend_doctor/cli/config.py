@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from backend_doctor.cli.flags import CONFIG, SETTINGS
 from backend_doctor.config.load import load
 from backend_doctor.config.model import Configuration, Ignore, InstanceConfig, ServiceConfig
 from backend_doctor.facts import Setting
@@ -20,10 +21,8 @@ def command() -> None:
 
 
 @command.command("show")
-@click.option("--config", "config", type=click.Path(path_type=Path), help="A configuration file.")
-@click.option(
-    "--settings", type=click.Path(path_type=Path), help="An application's own settings file."
-)
+@CONFIG
+@SETTINGS
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
 def show(config: Path | None, settings: Path | None, targets: tuple[str, ...]) -> None:
     """Print what is configured and the origin of each value; never a password.

@@ -9,6 +9,7 @@ import click
 from msgspec.structs import replace
 
 from backend_doctor.backends.token.times import DEFAULT_GRACE
+from backend_doctor.cli.flags import given
 from backend_doctor.cli.options import Examination
 from backend_doctor.config.model import InstanceConfig
 from backend_doctor.errors import UserError
@@ -60,9 +61,7 @@ def daring(command: Callable[..., Any]) -> Callable[..., Any]:
             _confirm()
         return command(tries=tries, **asked)
 
-    for option in reversed(_OPTIONS):
-        with_tries = option(with_tries)
-    return with_tries
+    return given(with_tries, *_OPTIONS)
 
 
 def _confirm() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from backend_doctor.cli.flags import CHECKS
 from backend_doctor.cli.terminal import columns
 from backend_doctor.registry import Check, load_checks
 from backend_doctor.text import safe_text
@@ -31,13 +32,7 @@ def _row(label: str, text: str, width: int) -> str:
 
 
 @click.command("list")
-@click.option(
-    "--checks",
-    "folders",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="A folder with checks of your own; it runs their code.",
-)
+@CHECKS
 def command(folders: tuple[Path, ...]) -> None:
     """List the checks, the causes they can name, and their limits."""
     checks = load_checks(folders)

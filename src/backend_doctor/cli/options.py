@@ -4,12 +4,12 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 import msgspec
 from msgspec.structs import replace
 
+from backend_doctor.cli.flags import CHECKS, CONFIG, SETTINGS, Command, given
 from backend_doctor.cli.leaving import leave
 from backend_doctor.config.load import load
 from backend_doctor.config.model import Configuration, InstanceConfig
@@ -19,7 +19,6 @@ from backend_doctor.registry import Check
 from backend_doctor.running import Limits, choose_checks, gather, limits_of
 from backend_doctor.snapshot import Snapshot
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 Arrange = Callable[[Configuration], Configuration]
 LONGEST_SAMPLING = 6 * 3600.0
 _SLACK = 25.0
@@ -27,19 +26,11 @@ _SLACK = 25.0
 _TARGETS = (
     click.argument("targets", nargs=-1, metavar="[TARGET]..."),
     click.option("-t", "--target", "more_targets", multiple=True, help="Same as TARGET."),
-    click.option("--config", type=click.Path(path_type=Path), help="A configuration file."),
-    click.option(
-        "--settings", type=click.Path(path_type=Path), help="An application's own settings file."
-    ),
+    CONFIG,
+    SETTINGS,
 )
 _CHECKS = (
-    click.option(
-        "--checks",
-        "folders",
-        multiple=True,
-        type=click.Path(path_type=Path),
-        help="A folder with checks of your own; it runs their code.",
-    ),
+    CHECKS,
     click.option("--only", multiple=True, metavar="CHECK", help="Only these: id, kind, pattern."),
     click.option("--skip", multiple=True, metavar="CHECK", help="All but these."),
     click.option(
@@ -93,16 +84,12 @@ _TIMING = (
 
 def examining(command: Command) -> Command:
     """Adds what every examining command accepts."""
-    for option in reversed((*_TARGETS, *_CHECKS, *_TIMING)):
-        command = option(command)
-    return command
+    return given(command, *_TARGETS, *_CHECKS, *_TIMING)
 
 
 def looking(command: Command) -> Command:
     """Adds what a command accepts that has an argument of its own and chooses the checks."""
-    for option in reversed((*_TARGETS[1:], _CHECKS[0], *_TIMING)):
-        command = option(command)
-    return command
+    return given(command, *_TARGETS[1:], CHECKS, *_TIMING)
 
 
 class Examination(msgspec.Struct, frozen=True, kw_only=True):

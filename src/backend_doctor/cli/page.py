@@ -6,47 +6,47 @@ from typing import Any
 
 import click
 
+from backend_doctor.cli.flags import given
 from backend_doctor.config import clients
 from backend_doctor.config.clients import Client
 from backend_doctor.errors import UserError
 
 
-def _written(
-    written: Callable[[str], str | None], expected: str
-) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], tuple[str, ...]]:
-    def read(
+def _texts(
+    name: str, read: Callable[[str], str | None], expected: str, help_text: str
+) -> Callable[[Any], Any]:
+    """A repeatable option, whose every text ``read`` turns into what is meant, None refusing."""
+
+    def all_read(
         context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
     ) -> tuple[str, ...]:
-        found = tuple(map(written, texts))
+        found = tuple(map(read, texts))
         if None in found:
             # what stands there may be a token, and is not repeated
             raise click.BadParameter(f"expected {expected}")
         return tuple(filter(None, found))
 
-    return read
+    return click.option(f"--{name}", f"{name}s", multiple=True, callback=all_read, help=help_text)
 
 
 _PAGE = (
-    click.option(
-        "--origin",
-        "origins",
-        multiple=True,
-        callback=_written(clients.origin, clients.ORIGIN),
-        help="Ask an http(s) URL as a page of this origin does (CORS); repeatable.",
+    _texts(
+        "origin",
+        clients.origin,
+        clients.ORIGIN,
+        "Ask an http(s) URL as a page of this origin does (CORS); repeatable.",
     ),
-    click.option(
-        "--method",
-        "methods",
-        multiple=True,
-        callback=_written(clients.method, clients.METHOD),
-        help="What the page uses; only GET, HEAD and OPTIONS are sent.  [default: GET]",
+    _texts(
+        "method",
+        clients.method,
+        clients.METHOD,
+        "What the page uses; only GET, HEAD and OPTIONS are sent.  [default: GET]",
     ),
-    click.option(
-        "--header",
-        "headers",
-        multiple=True,
-        callback=_written(clients.header, clients.HEADER),
-        help="The name of a header that the page sends; repeatable.",
+    _texts(
+        "header",
+        clients.header,
+        clients.HEADER,
+        "The name of a header that the page sends; repeatable.",
     ),
     click.option("--credentials", is_flag=True, help="The page sends cookies along."),
 )
@@ -72,6 +72,4 @@ def as_page(command: Callable[..., Any]) -> Callable[..., Any]:
         client = Client(origins=origins, methods=methods, headers=headers, credentials=credentials)
         return command(client=client if origins else None, **others)
 
-    for option in reversed(_PAGE):
-        collected = option(collected)
-    return collected
+    return given(collected, *_PAGE)

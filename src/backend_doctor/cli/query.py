@@ -19,6 +19,7 @@ from backend_doctor.backends.postgres.plans.slowness import Limits
 from backend_doctor.backends.postgres.plans.words import LONGEST_TEXT
 from backend_doctor.cli import Exit
 from backend_doctor.cli.check import exit_code
+from backend_doctor.cli.flags import COLOR, CONFIG, SETTINGS
 from backend_doctor.cli.leaving import leave
 from backend_doctor.cli.terminal import ColorChoice, columns, speaks_unicode, wants_color
 from backend_doctor.config.load import load
@@ -156,13 +157,11 @@ def _safe(value: Any) -> Any:
 @click.command("query")
 @click.argument("statement", metavar="STATEMENT or -")
 @click.option("-t", "--target", "targets", multiple=True, help="SERVICE, its NAME, URL, env:NAME.")
-@click.option("--config", type=click.Path(path_type=Path), help="A configuration file.")
-@click.option(
-    "--settings", type=click.Path(path_type=Path), help="An application's own settings file."
-)
+@CONFIG
+@SETTINGS
 @click.option("--analyze", is_flag=True, help="Run a SELECT too, rolled back, where that is safe.")
 @click.option("--format", "format", type=click.Choice(["text", "json"]), default="text")
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto")
+@COLOR
 @click.option("--connect-timeout", type=click.FloatRange(0.1, 60), default=5.0, show_default=True)
 @click.option("--deadline", type=click.FloatRange(1, 3600), default=25.0, show_default=True)
 def command(

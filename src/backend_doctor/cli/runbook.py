@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from backend_doctor.cli.flags import CHECKS
 from backend_doctor.cli.terminal import columns, wants_color
 from backend_doctor.errors import UserError
 from backend_doctor.registry import Check, load_checks
@@ -36,13 +37,7 @@ def _print(page: str) -> None:
 
 @click.command("runbook")
 @click.argument("name", required=False, metavar="[CHECK or CAUSE]")
-@click.option(
-    "--checks",
-    "folders",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="A folder with checks of your own; it runs their code.",
-)
+@CHECKS
 def command(name: str | None, folders: tuple[Path, ...]) -> None:
     """Print the runbook of a check, or of the check that names a cause.
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from backend_doctor.config.model import InstanceConfig
+from backend_doctor.endpoint import public_url
 from backend_doctor.facts import Setting
 from backend_doctor.place import Place
 
@@ -61,7 +62,7 @@ def _settled(
                 "protected is a path, and the service has no http or cors backend",
                 "protected: https://api.example.com/api/me",
             )
-        url = urlsplit(web[0])._replace(query="", fragment="").geturl().rstrip("/") + url
+        url = public_url(web[0]).rstrip("/") + url
     return _with(token, {**_caller(url, instances), **token.settings, "protected": url})
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from backend_doctor.backends.token.header import ALGORITHMS
 from backend_doctor.backends.token.times import LONGEST_GRACE
+from backend_doctor.backends.token.words import NO_FILE
 from backend_doctor.config.appinstance import settings_instance
 from backend_doctor.config.kinds import instance_name, items
 from backend_doctor.config.model import InstanceConfig
@@ -69,7 +70,7 @@ def _token(
 ) -> InstanceConfig:
     if not entries.keys() & {"sample", "secret", "hosts", "protected", *_TOKEN_URLS}:
         raise node.place.error("names nothing to examine", "sample: {file: token.jwt}")
-    place, secrets = "sample token", []
+    place, secrets = NO_FILE, []
     if "sample" in entries:
         sample, place = _document(
             reader, entries["sample"], "a token as {file: PATH}, file:PATH or env:NAME"
@@ -165,9 +166,7 @@ def _document(reader: Reader, node: Node, what: str) -> tuple[Secret, str]:
     if not isinstance(node.value, dict):
         found = reader.secret(node, what)
         named = is_reference(reader.text(node, what)) and found.origin.startswith("from file ")
-        return Secret(found.text), found.origin.removeprefix("from file ") if named else (
-            "sample token"
-        )
+        return Secret(found.text), found.origin.removeprefix("from file ") if named else NO_FILE
     entries = reader.mapping(node, what, ("file",))
     path = reader.text(reader.required(entries, "file", node), "a file's path")
     text = read_secret(reader.folder, path, place=str(entries["file"].place))

@@ -19,9 +19,10 @@ from backend_doctor.facts import ADHOC
 from backend_doctor.place import did_you_mean, listed, shown
 from backend_doctor.yamlfile import Node, read
 
-_TOP = ("services", "limits", "ignore", "checks")
+TOP_KEYS = ("services", "limits", "ignore", "checks")
 KINDS = (*SETTINGS, *PLACELESS)
-_SERVICE_KEYS = ("replicas", "workers", *KINDS)
+SERVICE_KEYS = ("replicas", "workers", *KINDS)
+IGNORE_KEYS = ("check", "reason", "until", "cause", "service")
 _SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,62}")
 _CHECK_ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 
@@ -33,7 +34,7 @@ def read_configuration(path: Path, environ: Mapping[str, str], *, trusted: bool)
     """
     root = read(path)
     reader = Reader(environ, path.parent)
-    top = reader.mapping(root, "a mapping with services", _TOP)
+    top = reader.mapping(root, "a mapping with services", TOP_KEYS)
     services = tuple(_services(reader, reader.required(top, "services", root)))
     return Configuration(
         source=root.place.source,
@@ -61,7 +62,7 @@ def _services(reader: Reader, node: Node) -> Iterator[ServiceConfig]:
 
 
 def _service(reader: Reader, name: str, node: Node) -> ServiceConfig:
-    entries = reader.mapping(node, f"a mapping with {listed(KINDS)}", _SERVICE_KEYS)
+    entries = reader.mapping(node, f"a mapping with {listed(KINDS)}", SERVICE_KEYS)
     if not any(kind in entries for kind in KINDS):
         raise node.place.error("has no backend", listed(KINDS))
     counted = [key for key in ("replicas", "workers") if key in entries]
@@ -104,10 +105,9 @@ def _limits(reader: Reader, node: Node) -> dict[str, dict[str, LimitValue]]:
 
 
 def _ignores(reader: Reader, node: Node, services: tuple[ServiceConfig, ...]) -> Iterator[Ignore]:
-    keys = ("check", "reason", "until", "cause", "service")
     for item in reader.items(node, "a list of findings to ignore"):
-        entries = reader.mapping(item, f"a mapping with {', '.join(keys)}", keys)
-        check, reason, until = (reader.required(entries, key, item) for key in keys[:3])
+        entries = reader.mapping(item, f"a mapping with {', '.join(IGNORE_KEYS)}", IGNORE_KEYS)
+        check, reason, until = (reader.required(entries, key, item) for key in IGNORE_KEYS[:3])
         service = ""
         if "service" in entries:
             service = reader.text(entries["service"], "a service's name")

@@ -16,7 +16,7 @@ CHECK = load_file(bundled_folder() / "token" / "acceptance.py")
 REFUSED = Answer(status=401, alike=False)
 LIKE_NONE = Answer(status=401)
 ACCEPTED = Answer(status=200, alike=False)
-PUBLISHED = KeySet(keys=2, fetched=True, knows_sample="yes")
+PUBLISHED = KeySet(keys=2, url="https://a/jwks", knows_sample="yes")
 
 
 def judged(
@@ -52,7 +52,7 @@ def test_a_valid_token_that_is_refused_like_none_lost_its_header() -> None:
 def test_a_token_that_the_published_set_verifies_meets_an_old_copy() -> None:
     verified = token(signature="verified")
     assert named(REFUSED, verified, PUBLISHED) == ("token.jwks_stale", Confidence.LIKELY)
-    for keys in (None, KeySet(keys=2, knows_sample="yes"), KeySet(keys=2, fetched=True)):
+    for keys in (None, KeySet(keys=2, knows_sample="yes"), KeySet(keys=2, url="https://a/jwks")):
         assert named(REFUSED, verified, keys)[0] == "token.valid_refused"
     undeclared = token(signature="verified", claims=Claims(audience="undeclared"))
     assert named(REFUSED, undeclared, PUBLISHED)[0] == "token.valid_refused"

@@ -1,5 +1,6 @@
 """token.discovery: facts in, findings out."""
 
+import shlex
 from typing import Any
 
 import pytest
@@ -36,3 +37,9 @@ def test_each_difference_is_judged(facts: dict[str, Any], label: str, status: St
 def test_an_issuer_need_not_publish_one() -> None:
     with pytest.raises(Absent):
         causes(declared=False, problem="status 404")
+
+
+def test_it_can_be_asked_for_by_paste() -> None:
+    url = "https://a/tenant;x/.well-known/openid-configuration"
+    (found,) = CHECK.function(Discovery(url=url, declared=True, problem="status 503"))
+    assert shlex.split(found.remedies[0].command)[:3] == ["curl", "-si", url]

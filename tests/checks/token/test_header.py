@@ -3,9 +3,10 @@
 from typing import get_args
 
 import pytest
-from tests.checks.token.builders import token
+from msgspec import structs
+from tests.checks.token.builders import place, token
 
-from backend_doctor import Absent, Finding, Status
+from backend_doctor import Absent, Finding, Instance, Status
 from backend_doctor.backends.token.header import Hazard
 from backend_doctor.backends.token.sample import SampleToken
 from backend_doctor.registry import bundled_folder, load_file
@@ -22,8 +23,8 @@ LABELS = {
 }
 
 
-def judge(sample: SampleToken) -> list[Finding]:
-    return list(CHECK.function(sample))
+def judge(sample: SampleToken, instance: Instance | None = None) -> list[Finding]:
+    return list(CHECK.function(sample, instance or place()))
 
 
 @pytest.mark.parametrize("hazard", get_args(Hazard))
@@ -51,3 +52,17 @@ def test_an_ordinary_header_is_fine(sample: SampleToken) -> None:
 def test_what_cannot_be_read_is_skipped(sample: SampleToken) -> None:
     with pytest.raises(Absent):
         judge(sample)
+
+
+def test_the_declared_key_set_is_the_one_to_use() -> None:
+    declared = place(jwks="https://auth.example.net/keys?code=c4n4ry")
+    (finding,) = judge(token(hazards=("jku",)), declared)
+    assert '"https://auth.example.net/keys"' in finding.remedies[0].command
+
+
+def test_the_sample_is_looked_into_where_it_is() -> None:
+    saved = structs.replace(place(), address="my tokens/shop.jwt")
+    (finding,) = judge(token(hazards=("crit_unknown",)), saved)
+    assert finding.remedies[0].command.startswith("cut -d. -f2 <'my tokens/shop.jwt' |")
+    (finding,) = judge(token(hazards=("crit_unknown",)))
+    assert finding.remedies[0].command.startswith("cut -d. -f2 <token.jwt |")

@@ -1,11 +1,12 @@
 """token.key_set: facts in, findings out."""
 
+import shlex
 from typing import Any
 
 import pytest
 from tests.checks.token.builders import place, token
 
-from backend_doctor import Status
+from backend_doctor import Finding, Status, Step
 from backend_doctor.backends.token.keyset import KeySet
 from backend_doctor.backends.token.sample import SampleToken
 from backend_doctor.registry import bundled_folder, load_file
@@ -13,10 +14,13 @@ from backend_doctor.registry import bundled_folder, load_file
 CHECK = load_file(bundled_folder() / "token" / "key_set.py")
 
 
-def causes(sample: SampleToken | None = None, **facts: Any) -> dict[str, Status]:
+def judged(sample: SampleToken | None = None, **facts: Any) -> list[Finding]:
     keys = KeySet(**{"keys": 2, "rsa_bits": 2048, **facts})
-    found = list(CHECK.function(keys, sample, place()))
-    return {finding.cause.label if finding.cause else "": finding.status for finding in found}
+    return list(CHECK.function(keys, sample, place()))
+
+
+def causes(sample: SampleToken | None = None, **facts: Any) -> dict[str, Status]:
+    return {one.cause.label if one.cause else "": one.status for one in judged(sample, **facts)}
 
 
 @pytest.mark.parametrize(
@@ -54,6 +58,21 @@ def test_a_sample_that_is_over_may_name_a_key_that_is_gone() -> None:
 
 @pytest.mark.parametrize(("seconds", "note"), [(0, "not be cached"), (172_800, "2 days")])
 def test_how_long_it_may_be_kept_is_noted(seconds: int, note: str) -> None:
-    keys = KeySet(keys=2, fetched=True, cache_seconds=seconds)
+    keys = KeySet(keys=2, url="https://a/jwks", cache_seconds=seconds)
     (found,) = CHECK.function(keys, None, place())
     assert note in found.notes[0]
+
+
+def test_a_set_that_is_not_there_can_be_asked_for_by_paste() -> None:
+    url = "https://auth.example/keys;v=(1)/jwks"
+    (found,) = judged(unreachable="the answer has status 503", url=url)
+    asked = [one.command for one in found.remedies if one.step is Step.CONFIRM]
+    assert [shlex.split(command) for command in asked] == [["curl", "-si", url, "|", "head", "-20"]]
+
+
+def test_a_set_that_cannot_be_read_is_looked_at_where_it_is() -> None:
+    (fetched,) = judged(problem="the key set is not JSON", url="https://auth.example/jwks")
+    (local,) = judged(problem="the key set is not JSON")
+    assert '"https://auth.example/jwks"' in fetched.remedies[0].command
+    assert "open(" not in fetched.remedies[0].command
+    assert "open(" in local.remedies[0].command

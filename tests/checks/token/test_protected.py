@@ -49,6 +49,26 @@ def test_a_401_that_pages_cannot_read_is_critical() -> None:
     assert causes(origin="https://a.example", readable=True) == {"": Status.OK}
 
 
+def test_the_page_that_cannot_read_is_named_in_the_remedy() -> None:
+    (found,) = judged(origin="https://a.example", readable=False)
+    assert 'Allow-Origin "https://a.example" always;' in found.remedies[1].command
+
+
+@pytest.mark.parametrize(
+    ("statuses", "said"),
+    [
+        ((403, 403, 401), "/me answers 403 without a token,"),
+        ((403, 403, 403), "/me answers 403 to garbage,"),
+        ((302, 302, 302), "/me redirects without a token (302),"),
+        ((401, 500, 500), "/me answers 500 to an empty token,"),
+        ((401, 401, 204), "/me is declared protected, and answers 204 to garbage."),
+    ],
+)
+def test_the_answer_that_tells_most_is_told(statuses: tuple[int, int, int], said: str) -> None:
+    (found,) = judged(*statuses)
+    assert found.summary.startswith(said)
+
+
 @pytest.mark.parametrize("without", [0, 404, 405, 500, 503])
 def test_what_answers_otherwise_cannot_be_judged(without: int) -> None:
     with pytest.raises(Absent):

@@ -14,7 +14,7 @@ import msgspec
 
 from backend_doctor.backends.http.secured import Secured, secured_by
 from backend_doctor.backends.login import log_in
-from backend_doctor.endpoint import Endpoint, Tls
+from backend_doctor.endpoint import Endpoint, Tls, public_url
 from backend_doctor.facts import Login, Problem
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class HttpConnection:
 
     def __init__(self, client: "httpx.AsyncClient", url: str) -> None:
         self._client = client
-        self.url = urlsplit(url)._replace(query="", fragment="").geturl().rstrip("/")
+        self.url = public_url(url).rstrip("/")
         self._sockets: list[socket.socket] = []
         self.statements = 0
         self.secured: Secured | None = None

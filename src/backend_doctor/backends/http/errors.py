@@ -178,8 +178,8 @@ POOL_TIMEOUTS = frozenset(
 )
 """Those of them that can mean nothing else, after a wait."""
 
-_QUEUE_POOL = re.compile(r"QueuePool limit of size (\d{1,6}) overflow (-?\d{1,6}) reached")
-_POOL_WAIT = re.compile(
+_QUEUE_POOL = r"QueuePool limit of size (\d{1,6}) overflow (-?\d{1,6}) reached"
+_POOL_WAIT = (
     r"(?:reached, connection timed out, timeout|couldn.{1,6}t get a connection after) "
     r"(\d{1,6}(?:\.\d{1,6})?)"
 )
@@ -199,13 +199,13 @@ def meaning(name: str) -> str:
 
 def pool_of(text: str) -> tuple[int, int] | None:
     """(size, max_overflow) of the pool that a SQLAlchemy message tells of."""
-    found = _QUEUE_POOL.search(text)
+    found = re.search(_QUEUE_POOL, text)
     return (int(found[1]), int(found[2])) if found else None
 
 
 def pool_wait_of(text: str) -> float | None:
     """Seconds that a request may wait for a connection, where SQLAlchemy or psycopg tells them."""
-    found = _POOL_WAIT.search(text)
+    found = re.search(_POOL_WAIT, text)
     return float(found[1]) if found else None
 
 

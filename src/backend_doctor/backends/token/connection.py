@@ -11,6 +11,7 @@ import msgspec
 from backend_doctor.backends.http.connection import BODY_CAP, HttpConnection, joined, unopened
 from backend_doctor.backends.http.connection import Reply as Answer
 from backend_doctor.backends.token.compact import bare
+from backend_doctor.backends.token.words import NO_FILE
 from backend_doctor.endpoint import Endpoint
 from backend_doctor.facts import AbsenceKind, Absent, Login, Problem
 from backend_doctor.secret import Secret
@@ -220,7 +221,5 @@ def origin_of(url: str) -> str:
 
 async def connect(endpoint: Endpoint, *, limit: float) -> tuple[Login, TokenConnection | None]:
     """Nothing is contacted: what is declared is at hand."""
-    login = Login(
-        problem=Problem.NONE, address=endpoint.address, server="sample token", limit=limit
-    )
+    login = Login(problem=Problem.NONE, address=endpoint.address, server=NO_FILE, limit=limit)
     return login, TokenConnection(endpoint)

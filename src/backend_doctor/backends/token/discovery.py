@@ -8,6 +8,7 @@ from backend_doctor.backends.token.claims import Match, match_of
 from backend_doctor.backends.token.compact import MalformedError, json_object
 from backend_doctor.backends.token.connection import TokenConnection, origin_of
 from backend_doctor.backends.token.decoding import decode
+from backend_doctor.endpoint import public_url
 from backend_doctor.facts import AbsenceKind, Absent, Fact, Instance
 
 _WELL_KNOWN = "/.well-known/"
@@ -17,10 +18,10 @@ _OF_HOSTS = ("login", "refresh", "jwks", "protected")
 class Discovery(Fact, frozen=True, kw_only=True):
     """What the document at ``url`` says; ``problem`` says why it cannot be used.
 
-    ``declared`` unless the address follows from the declared issuer. ``issuer`` compares its
-    issuer with the declared one, ``place`` with its own address, and ``sample`` that of the
-    sample with it. ``jwks`` is its key set's URL where that is on the same host; ``elsewhere``
-    when it is on another.
+    ``url`` is given without its query. ``declared`` unless the address follows from the declared
+    issuer. ``issuer`` compares its issuer with the declared one, ``place`` with its own address,
+    and ``sample`` that of the sample with it. ``jwks`` is its key set's URL where that is on the
+    same host; ``elsewhere`` when it is on another.
     """
 
     url: str
@@ -43,17 +44,18 @@ class Discovery(Fact, frozen=True, kw_only=True):
         url = base
         if _WELL_KNOWN not in base:
             url = f"{base.rstrip('/')}{_WELL_KNOWN}openid-configuration"
+        shown = public_url(url)
         reply = await tokens.get(url)
         problem = reply.problem or (
             f"the answer has status {reply.status}" if reply.status != 200 else ""
         )
         if problem:
-            return cls(url=url, declared=declared, problem=problem)
+            return cls(url=shown, declared=declared, problem=problem)
         try:
             found = json_object(reply.body.encode("utf-8", "surrogatepass"), "discovery document")
         except MalformedError as error:
-            return cls(url=url, declared=declared, problem=str(error))
-        return cls(url=url, declared=declared, **_read(found, url, tokens, instance))
+            return cls(url=shown, declared=declared, problem=str(error))
+        return cls(url=shown, declared=declared, **_read(found, url, tokens, instance))
 
 
 def _issuers(instance: Instance) -> Iterator[str]:

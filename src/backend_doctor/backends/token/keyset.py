@@ -8,6 +8,7 @@ from backend_doctor.backends.token.compact import MalformedError, json_object, u
 from backend_doctor.backends.token.connection import TokenConnection
 from backend_doctor.backends.token.decoding import key_id
 from backend_doctor.backends.token.discovery import Discovery
+from backend_doctor.endpoint import public_url
 from backend_doctor.facts import AbsenceKind, Absent, Fact, Instance
 from backend_doctor.secret import Secret
 
@@ -20,10 +21,11 @@ _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
 class FetchedKeySet(Fact, frozen=True):
     """A key set that is published; its text stays with the connection.
 
-    ``problem`` says why there is none; ``cache_seconds`` is how long it may be kept, as the answer
-    says, None where it does not.
+    ``url`` is where, without what may be private in it. ``problem`` says why there is none;
+    ``cache_seconds`` is how long it may be kept, as the answer says, None where it does not.
     """
 
+    url: str
     problem: str = ""
     cache_seconds: int | None = None
 
@@ -42,9 +44,11 @@ class FetchedKeySet(Fact, frozen=True):
         if reply.status == 429:
             raise Absent("the key set's host says that it was asked too often")
         if reply.status != 200:
-            return cls(problem=reply.problem or f"the answer has status {reply.status}")
+            problem = reply.problem or f"the answer has status {reply.status}"
+            return cls(url=public_url(url), problem=problem)
         tokens.keep_key_set(Secret(reply.body))
-        return cls(cache_seconds=_kept(reply.headers.get("cache-control", "")))
+        kept = _kept(reply.headers.get("cache-control", ""))
+        return cls(url=public_url(url), cache_seconds=kept)
 
 
 def _kept(cache_control: str) -> int | None:
@@ -57,8 +61,9 @@ def _kept(cache_control: str) -> int | None:
 class KeySet(Fact, frozen=True):
     """The key set in numbers; ``problem`` says why a verifier cannot read it.
 
-    ``fetched`` from its URL rather than read from a file, and ``unreachable`` says why that
-    failed; ``cache_seconds`` is how long it may be kept, where that is said.
+    ``url`` is where it was fetched, without what may be private in it, and "" for a file;
+    ``unreachable`` says why that failed; ``cache_seconds`` is how long it may be kept, where that
+    is said.
 
     ``unnamed`` keys have no kid, ``repeated`` ones share theirs; ``private`` ones hold more than
     their public part, ``shared`` ones are secrets. ``rsa_bits`` is the smallest RSA key's size, 0
@@ -73,22 +78,27 @@ class KeySet(Fact, frozen=True):
     rsa_bits: int = 0
     knows_sample: Literal["yes", "no", "unasked"] = "unasked"
     problem: str = ""
-    fetched: bool = False
+    url: str = ""
     unreachable: str = ""
     cache_seconds: int | None = None
+
+    @property
+    def fetched(self) -> bool:
+        """Whether it is published, rather than a file."""
+        return bool(self.url)
 
     @classmethod
     async def collect(cls, tokens: TokenConnection, published: FetchedKeySet | None = None) -> Self:
         """Reads what is at hand; nothing is sent. Raises Absent where no set is declared."""
         if published and published.problem:
-            return cls(fetched=True, unreachable=published.problem)
-        fetched = published is not None
+            return cls(url=published.url, unreachable=published.problem)
+        url = published.url if published else ""
         text = tokens.key_set().reveal()
         try:
             keys = keys_in(text)
             sizes = [_bits(key) for key in keys if key["kty"] == "RSA"]
         except MalformedError as error:
-            return cls(problem=str(error), fetched=fetched)
+            return cls(problem=str(error), url=url)
         names = [key["kid"] for key in keys if "kid" in key]
         try:
             wanted = key_id(tokens.sample().reveal())
@@ -101,7 +111,7 @@ class KeySet(Fact, frozen=True):
             private=sum(bool(key.keys() & _PRIVATE) for key in keys),
             shared=sum(key["kty"] == "oct" for key in keys),
             rsa_bits=min(sizes, default=0),
-            fetched=fetched,
+            url=url,
             cache_seconds=published.cache_seconds if published else None,
             knows_sample=("yes" if wanted in names else "no") if wanted and names else "unasked",
         )
