@@ -43,10 +43,12 @@ lint: $(VENV)/.test
 scenarios: $(VENV)/.test packages
 	$(BIN)/python -m tests.scenarios $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED)) $(if $(PG),--pg $(PG))
 
-bench-postgres: $(VENV)/.test packages
+# on the interpreter that Debian's peers run on
+bench-postgres: packages
 	@which check_postgres prometheus-postgres-exporter pg_activity pgbadger curl >/dev/null || { \
 	  $(APT) update -qq && $(APT) install -qq --no-install-recommends $(PEERS) >/dev/null; }
-	$(BIN)/python -m bench.postgres
+	@$(MAKE) --no-print-directory VENV=.venv-debian PYTHON=/usr/bin/python3 .venv-debian/.test
+	.venv-debian/bin/python -m bench.postgres
 
 memory: $(VENV)/.test
 	MEMORY_SECONDS=90 $(BIN)/python -m pytest tests/backends/process/test_memory.py -k short_look

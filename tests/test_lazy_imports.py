@@ -21,7 +21,7 @@ print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)
 NOWHERE = "127.0.0.1:1"
 # what costs much at every start, and who would bring it back: a dataclass (the classes of values
 # are msgspec.Structs), entry points read where nobody declares plugins, a process list, a median,
-# a configuration file where a URL is given
+# a configuration file where a URL is given, the reading of plans where nothing was planned
 COSTLY = {
     "dataclasses",
     "importlib.metadata",
@@ -33,6 +33,9 @@ COSTLY = {
     "backend_doctor.config.schema",
     "backend_doctor.config.appsettings",
     "backend_doctor.config.environment",
+    "backend_doctor.backends.postgres.plans.planner",
+    "backend_doctor.backends.postgres.plans.slow_findings",
+    "backend_doctor.backends.cors.fetch",
 }
 
 

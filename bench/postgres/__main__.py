@@ -4,6 +4,7 @@ Prints both tables and whether each bar holds; the exit code is 1 when one does 
 """
 
 import argparse
+import platform
 import sys
 
 from bench.postgres.bars import contest_bars, hard_bars
@@ -24,6 +25,7 @@ def main() -> int:
     results = compete(options.rounds)
     if options.report:
         print(results[0].rounds[0].usage.output, evidence(results), sep="\n", end="\n\n")
+    print(f"ours runs on Python {platform.python_version()} of {sys.base_prefix}", end="\n\n")
     print(contest_table(results, options.markdown), flush=True)
     figures = list(examine_all(options.rounds))
     print("", hard_table(figures, options.markdown), "", sep="\n")

@@ -17,7 +17,7 @@ from backend_doctor import (
 )
 from backend_doctor.backends.postgres.counters import Counters
 from backend_doctor.backends.postgres.foreign_keys import ForeignKey, ForeignKeys
-from backend_doctor.backends.postgres.plans.indexes import GIVE_UP, GIVES_UP, old_transactions
+from backend_doctor.backends.postgres.remedies import GIVE_UP, GIVES_UP, old_transactions
 from backend_doctor.backends.postgres.write_rates import Rates, price, write_rates, written
 from backend_doctor.backends.sql import quote_identifier
 

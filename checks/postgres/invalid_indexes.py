@@ -14,7 +14,7 @@ from backend_doctor import (
     Subject,
     check,
 )
-from backend_doctor.backends.postgres.plans.indexes import old_transactions
+from backend_doctor.backends.postgres.remedies import old_transactions
 from backend_doctor.backends.postgres.schema_indexes import SchemaIndex, SchemaIndexes
 from backend_doctor.backends.sql import quote_identifier
 

@@ -5,19 +5,12 @@ import msgspec
 from backend_doctor import Finding, Looks, Measure, Status, check
 from backend_doctor.backends.postgres.counters import Counters
 from backend_doctor.backends.postgres.plans.plans import Plans
-from backend_doctor.backends.postgres.plans.slow_findings import (
-    found_slow,
-    reasons,
-    tables_of,
-    unclear,
-)
 from backend_doctor.backends.postgres.plans.slowness import (
     Limits,
     SlowStatement,
     statements_of,
     unended,
 )
-from backend_doctor.backends.postgres.plans.unfinished_findings import running, unread
 from backend_doctor.backends.postgres.sessions import Sessions
 from backend_doctor.backends.postgres.statements import Statements, StatementStatistics
 from backend_doctor.backends.postgres.write_rates import write_rates
@@ -52,6 +45,13 @@ def slow_queries(
     ``result_rows`` or more, or a few for which a call reads 10 MiB. One without a plan is told
     from ``unexplained_ms`` on; without counters, one that runs for ``running_seconds``.
     """
+    from backend_doctor.backends.postgres.plans.slow_findings import (
+        found_slow,
+        reasons,
+        tables_of,
+    )
+    from backend_doctor.backends.postgres.plans.unfinished_findings import running, unread
+
     known = (plans or Plans(statements=())).with_writes(write_rates(counters))
     limits = Limits(table_rows, removed_ratio, misestimate, result_rows)
     found = statements_of(statements, plans, sessions) if statements else []
@@ -97,6 +97,13 @@ def _say(
     critical_ms: float,
 ) -> Finding | str:
     """A finding for a slow statement, or a note where there is nothing to find."""
+    from backend_doctor.backends.postgres.plans.slow_findings import (
+        found_slow,
+        reasons,
+        tables_of,
+        unclear,
+    )
+
     if slow.waits_for_locks:
         name = f"statement {slow.load.query_id} ({slow.text})"
         return f"{name} waits for locks: see postgres.lock_waits"

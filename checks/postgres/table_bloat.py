@@ -15,7 +15,7 @@ from backend_doctor import (
     check,
 )
 from backend_doctor.backends.postgres.large_tables import LargeTable, LargeTables
-from backend_doctor.backends.postgres.plans.plans import grant_for
+from backend_doctor.backends.postgres.remedies import grant_for
 from backend_doctor.backends.postgres.server_settings import ServerSettings
 from backend_doctor.backends.postgres.sizes import size_text
 from backend_doctor.backends.postgres.transactions import span

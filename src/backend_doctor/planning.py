@@ -1,9 +1,10 @@
 """Which facts a set of checks needs, in which order, and which of them twice."""
 
+import inspect
 from collections.abc import Iterable
 from functools import cache
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 import msgspec
 
@@ -40,7 +41,8 @@ def sources(fact: type[Fact]) -> tuple[Source, ...]:
     if fact in SUPPLIED:
         return ()
     found = []
-    hints = get_type_hints(getattr(fact, "collect"))  # noqa: B009 - not part of the base class
+    collect = getattr(fact, "collect")  # noqa: B009 - not part of the base class
+    hints = inspect.get_annotations(collect, eval_str=True)
     for name, annotation in hints.items():
         if name == "return":
             continue

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -117,7 +117,7 @@ def home(fact: type[Fact]) -> str:
 
 
 def _declare(path: Path, backend: str, function: CheckFunction) -> Check:
-    hints = get_type_hints(function)
+    hints = inspect.get_annotations(function, eval_str=True)
     needs, limits = [], []
     for name, parameter in inspect.signature(function).parameters.items():
         if name not in hints:

@@ -15,8 +15,9 @@ from backend_doctor.backends.postgres.connection import PostgresConnection, conn
 from backend_doctor.backends.postgres.plans import candidates
 from backend_doctor.backends.postgres.plans.candidates import schemas_in
 from backend_doctor.backends.postgres.plans.explained import Plan
-from backend_doctor.backends.postgres.plans.hypothetical import Proof, prove
+from backend_doctor.backends.postgres.plans.hypothetical import prove
 from backend_doctor.backends.postgres.plans.indexes import Proposal
+from backend_doctor.backends.postgres.plans.planned import Proof
 from backend_doctor.backends.postgres.plans.plans import PlannedStatement, Plans
 from backend_doctor.backends.postgres.plans.tables import read_tables
 from backend_doctor.backends.postgres.sessions import Sessions

@@ -16,7 +16,7 @@ from tests.safety.tool import run
 from backend_doctor.backends.postgres.connection import connect
 from backend_doctor.backends.postgres.plans import planner
 from backend_doctor.backends.postgres.plans.asked import TEXT_SETTING, Asked
-from backend_doctor.backends.postgres.plans.planned import Case
+from backend_doctor.backends.postgres.plans.case import Case
 from backend_doctor.config.urls import parse_url
 from backend_doctor.demo.servers import PostgresServer
 from backend_doctor.facts import Instance

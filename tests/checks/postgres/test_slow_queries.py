@@ -27,7 +27,7 @@ from tests.checks.postgres.slow_statements import (
 
 from backend_doctor import Finding, Status, Step, Subject
 from backend_doctor.backends.postgres.plans.explained import Scan
-from backend_doctor.backends.postgres.plans.hypothetical import Proof
+from backend_doctor.backends.postgres.plans.planned import Proof
 from backend_doctor.backends.postgres.plans.plans import Plans
 from backend_doctor.backends.postgres.plans.tables import Column
 from backend_doctor.backends.postgres.statements import (

@@ -6,6 +6,13 @@ from backend_doctor.backends.postgres.sessions import Session
 from backend_doctor.backends.sql import quote_identifier, quote_literal
 from backend_doctor.model import Remedy, Step
 
+# stands before each command that builds an index; GIVES_UP tells what it does
+GIVE_UP = "SET lock_timeout = '30s';\n"
+GIVES_UP = (
+    "It gives up after 30 s of waiting for old transactions and then leaves an invalid index: drop "
+    "that with DROP INDEX CONCURRENTLY"
+)
+
 
 def _wrapped(numbers: Iterable[int], width: int = 66) -> str:
     lines, line = [], ""
@@ -144,3 +151,20 @@ def free_advisory_locks() -> Remedy:
         "and leaks behind a pooler in transaction mode",
         language="text",
     )
+
+
+def old_transactions() -> Remedy:
+    """Shows what an index that is built concurrently would have to wait for."""
+    return Remedy(
+        step=Step.CONFIRM,
+        command="SELECT pid, application_name, state, now() - xact_start AS open_for\n"
+        "  FROM pg_stat_activity\n"
+        " WHERE xact_start < now() - interval '1 minute' AND backend_type = 'client backend';",
+        effect="shows old transactions: CREATE INDEX CONCURRENTLY waits for the end of each, so "
+        "end leaks first",
+    )
+
+
+def grant_for(role: str) -> str:
+    """What lets a role have plans, and statistics of columns, of all tables."""
+    return f"GRANT pg_read_all_data TO {quote_identifier(role)};"

@@ -4,13 +4,14 @@ from typing import ClassVar, Self
 
 from backend_doctor.backends.postgres.connection import PostgresConnection
 from backend_doctor.backends.postgres.plans.candidates import schemas_in
+from backend_doctor.backends.postgres.plans.case import Case
 from backend_doctor.backends.postgres.plans.catalogue import NO_TABLE
 from backend_doctor.backends.postgres.plans.equivalent import typed_place
-from backend_doctor.backends.postgres.plans.planned import Case, PlannedStatement
+from backend_doctor.backends.postgres.plans.planned import PlannedStatement
 from backend_doctor.backends.postgres.plans.planner import Planner
-from backend_doctor.backends.postgres.plans.plans import grant_for
 from backend_doctor.backends.postgres.plans.tables import Table
 from backend_doctor.backends.postgres.refusals import NoPlanError
+from backend_doctor.backends.postgres.remedies import grant_for
 from backend_doctor.facts import Fact, Instance
 
 TEXT_SETTING = "query"

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from backend_doctor.backends.postgres.connection import PostgresConnection
-from backend_doctor.backends.postgres.plans.planned import Case
+from backend_doctor.backends.postgres.plans.case import Case
 from backend_doctor.backends.postgres.sessions import Session, Sessions
 from backend_doctor.backends.postgres.statements import Load, StatementStatistics
 from backend_doctor.backends.sql import quote_identifier

@@ -1,9 +1,9 @@
 """Reads of whole tables by a filter on an expression, which the indexes on columns cannot serve."""
 
-from backend_doctor.backends.postgres.plans.indexes import old_transactions
 from backend_doctor.backends.postgres.plans.sargable import index_on, make_usable
 from backend_doctor.backends.postgres.plans.scan_rules import Wasteful, judge_scans, scan_evidence
 from backend_doctor.backends.postgres.plans.slowness import Limits, Reason, SlowStatement, Tables
+from backend_doctor.backends.postgres.remedies import old_transactions
 from backend_doctor.model import Cause, Confidence, Evidence, Subject
 
 

@@ -7,6 +7,7 @@ import msgspec
 from backend_doctor.backends.postgres.connection import PostgresConnection
 from backend_doctor.backends.postgres.plans.explained import Plan
 from backend_doctor.backends.postgres.plans.indexes import Proposal, propose
+from backend_doctor.backends.postgres.plans.planned import Proof
 from backend_doctor.backends.postgres.plans.tables import Table
 from backend_doctor.backends.postgres.plans.usual import compared, place_of, usual_scans
 from backend_doctor.backends.sql import quote_identifier
@@ -23,37 +24,6 @@ _LEAST_ROWS, _LEAST_COST_SHARE = 10_000, 0.3
 
 # the plan made anew for the same values: its root's cost, and EXPLAIN's JSON
 Explain = Callable[[], Awaitable[tuple[float, str]]]
-
-
-class Proof(msgspec.Struct, frozen=True, kw_only=True):
-    """What the planner makes of a proposed index.
-
-    ``table`` is "schema.table", ``values`` the plan that was compared (generic, common, rare).
-    ``pages`` of 8 KiB are HypoPG's estimate, which was two thirds too high where it was measured.
-    ``chosen`` when the planner used the index. ``reason`` says why nothing could be tried, and
-    ``remedy`` what would change that.
-    """
-
-    table: str
-    columns: tuple[str, ...]
-    definition: str
-    values: str
-    cost_before: float = 0.0
-    cost_after: float = 0.0
-    pages: int = 0
-    chosen: bool = False
-    reason: str = ""
-    remedy: str = ""
-
-    @property
-    def proven(self) -> bool:
-        """Whether the planner used it, to a lower cost."""
-        return not self.reason and self.chosen and self.cost_after < self.cost_before
-
-    @property
-    def saving(self) -> float:
-        """The share of the cost that it saves, 0 to 1; 0 if unproven."""
-        return 1 - self.cost_after / self.cost_before if self.proven else 0.0
 
 
 def proposed(

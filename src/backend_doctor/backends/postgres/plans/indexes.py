@@ -4,6 +4,7 @@ import msgspec
 
 from backend_doctor.backends.postgres.plans.explained import Scan
 from backend_doctor.backends.postgres.plans.tables import Index, Table
+from backend_doctor.backends.postgres.remedies import GIVE_UP, GIVES_UP
 from backend_doctor.backends.sql import quote_identifier, quote_literal
 from backend_doctor.model import Remedy, Step
 
@@ -13,12 +14,6 @@ _MOST_COLUMNS = 3
 # header, line pointer and alignment of an index entry; pages are filled to 90 % (nbtree)
 _ENTRY_BYTES, _FILL, _PAGE_BYTES = 16, 0.9, 8192
 _LONGEST_NAME = 63
-# stands before each command that builds an index; GIVES_UP tells what it does
-GIVE_UP = "SET lock_timeout = '30s';\n"
-GIVES_UP = (
-    "It gives up after 30 s of waiting for old transactions and then leaves an invalid index: drop "
-    "that with DROP INDEX CONCURRENTLY"
-)
 
 
 class Proposal(msgspec.Struct, frozen=True):
@@ -115,18 +110,6 @@ def serving(scan: Scan, table: Table) -> Index | None:
             if index.valid and not index.partial and index.columns[:1] == columns[:1] != ()
         ),
         None,
-    )
-
-
-def old_transactions() -> Remedy:
-    """Shows what an index that is built concurrently would have to wait for."""
-    return Remedy(
-        step=Step.CONFIRM,
-        command="SELECT pid, application_name, state, now() - xact_start AS open_for\n"
-        "  FROM pg_stat_activity\n"
-        " WHERE xact_start < now() - interval '1 minute' AND backend_type = 'client backend';",
-        effect="shows old transactions: CREATE INDEX CONCURRENTLY waits for the end of each, so "
-        "end leaks first",
     )
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from backend_doctor.backends.postgres.connection import PostgresConnection
+from backend_doctor.backends.postgres.plans.case import Case
 from backend_doctor.backends.postgres.plans.catalogue import (
     Meaning,
     hidden_code,
@@ -14,7 +15,6 @@ from backend_doctor.backends.postgres.plans.catalogue import (
 )
 from backend_doctor.backends.postgres.plans.explained import parameter_columns, read_plan
 from backend_doctor.backends.postgres.plans.hypothetical import proposed, prove, unproven
-from backend_doctor.backends.postgres.plans.planned import Case
 from backend_doctor.backends.postgres.plans.shape import tables_read
 from backend_doctor.backends.postgres.plans.tables import Samples, Table, read_tables
 from backend_doctor.facts import AbsenceKind, Absent

@@ -5,11 +5,9 @@ from typing import ClassVar, Self
 import msgspec
 
 from backend_doctor.backends.postgres.connection import PostgresConnection
-from backend_doctor.backends.postgres.plans.candidates import cases_of, fetch_texts
-from backend_doctor.backends.postgres.plans.hypothetical import Proof as Proof
 from backend_doctor.backends.postgres.plans.planned import PlannedStatement as PlannedStatement
-from backend_doctor.backends.postgres.plans.planner import Planner
 from backend_doctor.backends.postgres.plans.tables import Table
+from backend_doctor.backends.postgres.remedies import grant_for
 from backend_doctor.backends.postgres.sessions import Sessions
 from backend_doctor.backends.postgres.statements import (
     Statements,
@@ -17,13 +15,7 @@ from backend_doctor.backends.postgres.statements import (
     window_loads,
 )
 from backend_doctor.backends.postgres.write_rates import Rates
-from backend_doctor.backends.sql import quote_identifier
 from backend_doctor.facts import Fact, Instance, Looks
-
-
-def grant_for(role: str) -> str:
-    """What lets a role have plans of all tables."""
-    return f"GRANT pg_read_all_data TO {quote_identifier(role)};"
 
 
 class Plans(Fact, frozen=True):
@@ -57,6 +49,9 @@ class Plans(Fact, frozen=True):
         """At most five statements for each that is planned, and what is left of the run's 25,
         each plan in a transaction of its own; none when nothing kept a session busy. Nothing is
         run, unless the backend's setting ``analyze`` is true."""
+        from backend_doctor.backends.postgres.plans.candidates import cases_of, fetch_texts
+        from backend_doctor.backends.postgres.plans.planner import Planner
+
         cases = cases_of(window_loads(statements) if statements else (), sessions)
         if not cases:
             return cls(statements=())

@@ -4,9 +4,9 @@ import re
 
 import msgspec
 
-from backend_doctor.backends.postgres.plans.indexes import GIVE_UP, GIVES_UP
 from backend_doctor.backends.postgres.plans.predicates import Wrapped
 from backend_doctor.backends.postgres.plans.tables import Index, Table
+from backend_doctor.backends.postgres.remedies import GIVE_UP, GIVES_UP
 from backend_doctor.backends.sql import quote_identifier
 from backend_doctor.model import Remedy, Step
 

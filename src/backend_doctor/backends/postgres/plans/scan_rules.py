@@ -10,7 +10,6 @@ from backend_doctor.backends.postgres.plans.indexes import (
     Proposal,
     build_index,
     indexable,
-    old_transactions,
     propose,
     serving,
 )
@@ -30,6 +29,7 @@ from backend_doctor.backends.postgres.plans.slowness import (
 )
 from backend_doctor.backends.postgres.plans.tables import Table
 from backend_doctor.backends.postgres.plans.usual import reads_whole, usual_scans
+from backend_doctor.backends.postgres.remedies import old_transactions
 from backend_doctor.backends.postgres.write_rates import written
 from backend_doctor.backends.sql import quote_identifier
 from backend_doctor.model import Cause, Confidence, Evidence, Remedy, Step
