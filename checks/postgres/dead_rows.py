@@ -36,6 +36,7 @@ _EXPLAINS = (
     "xmin.held_by_slot",
     "xmin.held_by_standby",
 )
+_SWITCHES = tuple(Subject(kind="setting", value=name) for name in ("autovacuum", "track_counts"))
 
 
 class _Limits(msgspec.Struct, frozen=True):
@@ -188,7 +189,7 @@ def _off(tables: Sequence[Maintained], everywhere: bool, status: Status) -> Find
                 changes_state=True,
             ),
         ),
-        subjects=_tables(tables),
+        subjects=(*_tables(tables), *(_SWITCHES if everywhere else ())),
     )
 
 

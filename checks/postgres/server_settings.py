@@ -13,6 +13,7 @@ from backend_doctor import (
     Remedy,
     Status,
     Step,
+    Subject,
     check,
 )
 from backend_doctor.backends.postgres.server_settings import FileError, ServerSettings
@@ -73,7 +74,9 @@ def _confirm(names: list[str]) -> Remedy:
     )
 
 
-def _harmful(status: Status, cause: Cause, harms: list[_Harm]) -> Finding:
+def _harmful(
+    status: Status, cause: Cause, harms: list[_Harm], explains: tuple[str, ...] = ()
+) -> Finding:
     names = [harm.name for harm in harms]
     return Finding(
         status=status,
@@ -98,6 +101,8 @@ def _harmful(status: Status, cause: Cause, harms: list[_Harm]) -> Finding:
                 changes_state=True,
             ),
         ),
+        explains=explains,
+        subjects=tuple(Subject(kind="setting", value=harm.name) for harm in harms),
     )
 
 
@@ -219,6 +224,8 @@ def _advice(settings: ServerSettings, *, local: bool) -> Iterator[str]:
         yield f"{', '.join(switched)} on for everybody"
     if settings.amount("random_page_cost") >= 4 and not local:
         yield "random_page_cost = 1.1 on SSDs"
+    if not settings.sees_files:
+        yield "let the role see errors in configuration files"
 
 
 def _notes(settings: ServerSettings, harms: list[_Harm], *, local: bool) -> Iterator[str]:
@@ -256,7 +263,7 @@ def server_settings(settings: ServerSettings, instance: Instance) -> Iterator[Fi
         cause = Cause(
             label="settings.autovacuum_off", confidence=Confidence.CERTAIN, because=because
         )
-        findings.append(_harmful(Status.WARNING, cause, unswept))
+        findings.append(_harmful(Status.WARNING, cause, unswept, ("bloat.autovacuum_off",)))
     if settings.file_errors:
         findings.append(_unreadable(settings.file_errors))
     if settings.pending:

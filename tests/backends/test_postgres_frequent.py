@@ -98,8 +98,12 @@ async def observed(server: PostgresServer, work: Work) -> tuple[Seen, int]:
 
 
 def test_rows_asked_one_by_one(server: PostgresServer) -> None:
-    seen, cost = asyncio.run(observed(server, rows_one_by_one))
-    (finding,) = run("repeated_statements", *seen)
+    # between parse and plan a session shows no query id: a look may fall there
+    for _ in range(3):
+        seen, cost = asyncio.run(observed(server, rows_one_by_one))
+        (finding,) = run("repeated_statements", *seen)
+        if "shop-api" in {subject.value for subject in finding.subjects}:
+            break
     assert (finding.status, cause(finding)) == (Status.WARNING, "query.n_plus_one"), finding
     assert evidence(finding, "round_trips_per_call") == pytest.approx(30, rel=0.15)
     assert evidence(finding, "table") == "addresses"

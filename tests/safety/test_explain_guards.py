@@ -35,7 +35,8 @@ SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS next_transaction,
 _OWN_SESSION = """
 SELECT current_setting('search_path') AS path, current_setting('plan_cache_mode') AS mode,
        current_setting('default_transaction_read_only') AS read_only,
-       (SELECT count(*) FROM pg_prepared_statements WHERE name <> '') AS prepared
+       (SELECT count(*) FROM pg_prepared_statements
+         WHERE name NOT LIKE ALL ('{"", "backend\\_doctor\\_read\\_%"}')) AS prepared
 """
 
 

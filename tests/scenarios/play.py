@@ -17,14 +17,19 @@ ROW_LIMIT = 150.0
 
 
 def find_scenarios() -> dict[str, Scenario]:
-    """All scenarios of this folder by id, in the order of their ids."""
+    """All scenarios of this folder by id, in the order of their ids. Raises ValueError where two
+    have one id."""
     found: list[Scenario] = []
     for file in sorted(Path(__file__).parent.glob("*.py")):
         text = file.read_text()
         if "\nSCENARIO = " in text:
             module = import_module(f"tests.scenarios.{file.stem}")
             found += [item for item in vars(module).values() if isinstance(item, Scenario)]
-    return {scenario.id: scenario for scenario in sorted(found, key=lambda one: one.id)}
+    by_id = {scenario.id: scenario for scenario in sorted(found, key=lambda one: one.id)}
+    if len(by_id) < len(found):
+        twice = sorted({one.id for one in found if by_id[one.id] is not one})
+        raise ValueError(f"more than one scenario is called {', '.join(twice)}")
+    return by_id
 
 
 def parts(seed: int, only: Collection[str] = (), version: int | None = None) -> list[Part]:

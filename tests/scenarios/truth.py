@@ -1,6 +1,7 @@
 """Reads truth.yaml: what is true in each scenario, and how a stated value is held against it."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -101,6 +102,10 @@ class TruthFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @cache
 def load_truth() -> TruthFile:
-    """The file beside this one. Raises msgspec.ValidationError when it is not as described."""
+    """The file beside this one. Raises msgspec.ValidationError when it is not as described, and
+    ValueError where an id stands twice, of which YAML would keep the last."""
     text = Path(__file__).with_name("truth.yaml").read_text()
+    ids = Counter(re.findall(r"^  ([A-Z]\d+):", text, re.MULTILINE))
+    if twice := [name for name, times in ids.items() if times > 1]:
+        raise ValueError(f"truth.yaml has more than one row for {', '.join(twice)}")
     return msgspec.convert(yaml.safe_load(text), TruthFile)

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from tests.checks.postgres.builders import (
     HOSTILE,
@@ -32,6 +33,7 @@ from tests.checks.postgres.vacuum_facts import (
 
 from backend_doctor import Finding, Looks, Status, Step
 from backend_doctor.backends.postgres.horizon import Holder, Horizon
+from backend_doctor.backends.postgres.server_settings import ServerSettings, Setting
 from backend_doctor.backends.postgres.sessions import Session, Sessions
 from backend_doctor.backends.postgres.table_activity import TableActivity
 from backend_doctor.demo.servers import PostgresServer
@@ -288,6 +290,19 @@ def test_the_blocked_vacuum_stands_above_the_old_transaction_and_below_the_leak(
     assert names[0] == ("leak.idle_in_transaction", "")
     assert {name for name, _ in names} == {names[0][0], BLOCKED, "tx.long_running"}
     assert all(under for _, under in names[1:])
+
+
+def test_autovacuum_that_is_off_everywhere_is_told_of_once() -> None:
+    off = ServerSettings(settings=(Setting(name="autovacuum", value="off"),))
+    remote = msgspec.structs.replace(instance(), host="db")
+    switched = run("server_settings", off, remote)
+    everywhere = judge(activity(table(dead=50_000), autovacuum=False))
+    assert told(("dead_rows", everywhere), ("server_settings", switched)) == [
+        ("settings.autovacuum_off", ""),
+        ("bloat.autovacuum_off", "server_settings-0"),
+    ]
+    one_table = judge(activity(table(dead=50_000, autovacuum=False)))
+    assert all(not under for _, under in told(("d", one_table), ("server_settings", switched)))
 
 
 def test_hostile_names_stay_names(postgres18: PostgresServer) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import asyncpg.prepared_stmt
 
 APPLICATION_NAME = "backend-doctor"
+_READS = "backend_doctor_read_"
 _POOLER_NOTE = (
     "a pooler stands between: the server's process differs from the one that logged us in; "
     "sessions are read through short read-only transactions and nothing is set on them"
@@ -86,11 +87,9 @@ class PostgresConnection:
         # be lost, or left behind, in a pooler's server session
         self.statements += 1
         if sql not in self._prepared_reads:
-            self._prepared_reads[sql] = await self._driver.prepare(sql, name=self._new_name())
+            name = f"{_READS}{next(self._names)}"
+            self._prepared_reads[sql] = await self._driver.prepare(sql, name=name)
         return rows_of(await self._prepared_reads[sql].fetch(*arguments))
-
-    def _new_name(self) -> str:
-        return f"backend_doctor_{next(self._names)}"
 
     async def _fetch(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
         self.statements += 1
@@ -152,7 +151,7 @@ class PostgresConnection:
         """Its name; by the extended protocol, which takes one command only. Raises NoPlanError."""
         import asyncpg
 
-        name = self._new_name()
+        name = f"backend_doctor_plan_{next(self._names)}"
         prepare = f"PREPARE {name} AS "
         self.statements += 1
         try:

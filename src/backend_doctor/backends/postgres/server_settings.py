@@ -90,7 +90,7 @@ class ServerSettings(Fact, frozen=True):
     """Settings by name; names of those that wait for a restart; extensions of the database.
 
     ``available`` are those of the extensions that help a diagnosis whose files the server has.
-    ``file_errors`` are the first 20, if the role may see them.
+    ``file_errors`` are the first 20, if the role ``sees_files``.
     """
 
     settings: tuple[Setting, ...] = ()
@@ -98,6 +98,7 @@ class ServerSettings(Fact, frozen=True):
     installed: tuple[str, ...] = ()
     available: tuple[str, ...] = ()
     database: str = ""
+    sees_files: bool = True
     file_errors: tuple[FileError, ...] = ()
 
     def find(self, name: str) -> Setting | None:
@@ -125,6 +126,7 @@ class ServerSettings(Fact, frozen=True):
             installed=tuple((row["installed"] or "").split()),
             available=tuple((row["available"] or "").split()),
             database=row["database"],
+            sees_files=row["sees_files"],
             file_errors=tuple(
                 FileError(
                     file=one["file"] or "",
