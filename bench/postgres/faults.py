@@ -77,7 +77,8 @@ FAULTS = (
     ),
     Fault(
         "slots",
-        (r"\b(2[78]|30) (of|/) ?(27|30)\b|\b(9\d|100) ?%\)? of",),
+        # parallel workers come and go, and some count them too
+        (r"\b(2[7-9]|3\d) (of|/) ?(27|30)\b|\b(9\d|100) ?%\)? of",),
         (r"max_connections\S* 30\b",),
     ),
     Fault("sequence", (r"invoices_number_seq", r"9[45](\.\d+)? ?%|1767")),
