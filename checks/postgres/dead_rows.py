@@ -36,7 +36,9 @@ _EXPLAINS = (
     "xmin.held_by_slot",
     "xmin.held_by_standby",
 )
-_SWITCHES = tuple(Subject(kind="setting", value=name) for name in ("autovacuum", "track_counts"))
+_SWITCHES = tuple(
+    Subject(kind="server_setting", value=name) for name in ("autovacuum", "track_counts")
+)
 
 
 class _Limits(msgspec.Struct, frozen=True):

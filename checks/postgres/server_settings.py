@@ -102,7 +102,7 @@ def _harmful(
             ),
         ),
         explains=explains,
-        subjects=tuple(Subject(kind="setting", value=harm.name) for harm in harms),
+        subjects=tuple(Subject(kind="server_setting", value=harm.name) for harm in harms),
     )
 
 

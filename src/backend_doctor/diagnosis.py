@@ -9,7 +9,7 @@ import msgspec
 from backend_doctor.model import Fold, Result, Status, Subject
 
 # what names a thing only within one server; everything else is known across a service
-_LOCAL_KINDS = frozenset({"pid", "query", "table", "slot", "prepared", "setting"})
+_LOCAL_KINDS = frozenset({"pid", "query", "table", "slot", "prepared", "server_setting"})
 # what is at work now; a table or a setting may do harm some day
 _ACUTE_KINDS = frozenset({"pid", "query", "application", "endpoint", "error", "login"})
 _ALARMING = frozenset({Status.WARNING, Status.CRITICAL})

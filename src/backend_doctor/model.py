@@ -96,7 +96,7 @@ class Subject(_Data, frozen=True, order=True, omit_defaults=True):
     """A thing that two findings may both be about; sharing one lets them fold.
 
     Kinds: pid, query, table ("schema.table"), slot, prepared (a prepared transaction's gid)
-    and setting are local to one server; application, endpoint, error and login
+    and server_setting are local to one server; application, endpoint, error, setting and login
     are known across the backends of a service. ``server`` is the address of the server that a
     local one belongs to, where that is not the finding's own: a pool's finding may name the
     sessions of the database behind it.

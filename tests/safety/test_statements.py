@@ -22,8 +22,8 @@ _UNCOUNTED = re.compile(
 # what stands around an application's text when its plan is asked for
 _PLANNING = re.compile(
     r"COMMIT|SET LOCAL \w+ = .*|SAVEPOINT prepared|ROLLBACK( TO SAVEPOINT prepared)?"
-    r"|DEALLOCATE backend_doctor_\d+|PREPARE backend_doctor_\d+ AS SELECT .*"
-    r"|EXPLAIN \(VERBOSE, FORMAT JSON\) EXECUTE backend_doctor_\d+.*"
+    r"|DEALLOCATE backend_doctor_plan_\d+|PREPARE backend_doctor_plan_\d+ AS SELECT .*"
+    r"|EXPLAIN \(VERBOSE, FORMAT JSON\) EXECUTE backend_doctor_plan_\d+.*"
 )
 LOGGED: dict[str, str | int] = {
     "log_statement": "all",
