@@ -20,11 +20,11 @@ _SQL = (
     'SELECT 1 AS "\x1b[2J\x1b]8;;http://evil.example\x07click\x1b]8;;\x07", '
     '2 AS "[/bold]|\r\n\u202egnp.exe\u2028\x9b31m\u200b", '
     "'top.secret@example.com', 'tok_3f9a8b7c6d5e', 4111111111111111, "
-    "$x$dollar-quoted-secret$x$, E'esc\\'aped-secret' FROM busy -- comment-secret 0815\n"
+    "$x$dollar-quoted-secret$x$, E'esc\\'aped-secret' FROM busy -- comment-secret 314159265358979\n"
 )
 _SECRETS = (
     "top.secret@example.com", "tok_3f9a8b7c6d5e", "4111111111111111", "dollar-quoted-secret",
-    "aped-secret", "comment-secret", "0815", "bytes-secret",
+    "aped-secret", "comment-secret", "314159265358979", "bytes-secret",
 )  # fmt: skip
 _RAW = b"BEGIN; LOCK TABLE busy; SELECT 'bytes-secret' AS \"caf\xe9 \xff\xfe \xc3\x28\x1b[31m\";\n"
 _CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\ud800-\udfff]")
