@@ -1,4 +1,4 @@
-"""What running a command costs on this side: wall time, CPU and memory, children included."""
+"""What running a command costs on this side: wall time and CPU, children included, and memory."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ import subprocess
 import termios
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,10 @@ SCREEN = (60, 200)
 
 @dataclass(frozen=True)
 class Usage:
-    """Seconds of wall and CPU time, peak MiB of one process, and all that was printed."""
+    """Seconds of wall and CPU time, and all that was printed."""
 
     wall: float
     cpu: float
-    peak_mib: float
     code: int
     output: str
 
@@ -62,8 +61,24 @@ def _terminal() -> tuple[int, int]:
     return reading, writing
 
 
-def run(command: Command) -> Usage:
-    """Runs a command to its end. Raises TimeoutError after two minutes."""
+def peak_mib(command: Command) -> float:
+    """The peak of the largest process in a run of its own: looking for it takes a fourth of a
+    CPU, and would be timed too. Raises TimeoutError after two minutes."""
+    peaks: list[_Peak] = []
+
+    def watch(pid: int) -> _Peak:
+        peaks.append(_Peak(pid))
+        return peaks[0]
+
+    run(command, watch)
+    return peaks[0].kib / 1024
+
+
+def run(command: Command, watch: Callable[[int], threading.Thread] | None = None) -> Usage:
+    """Runs a command to its end, beside a thread that ``watch`` makes for its process.
+
+    Raises TimeoutError after two minutes.
+    """
     reading, writing = _terminal() if command.keys else os.pipe()
     pieces: list[bytes] = []
     reader = threading.Thread(target=_read, args=(reading, pieces))
@@ -78,20 +93,18 @@ def run(command: Command) -> Usage:
         start_new_session=True,
     )
     os.close(writing)
-    reader.start()
-    typist.start()
-    peak = _Peak(process.pid)
-    peak.start()
+    helpers = [typist] + ([watch(process.pid)] if watch else [])
+    for helper in (reader, *helpers):
+        helper.start()
     status, usage = _wait(process)
     wall = time.monotonic() - began
-    typist.join()
+    for helper in helpers:
+        helper.join()
     reader.join(2)
-    peak.join()
     os.close(reading)
     return Usage(
         wall=wall,
         cpu=usage.ru_utime + usage.ru_stime,
-        peak_mib=peak.kib / 1024,
         code=os.waitstatus_to_exitcode(status),
         output=b"".join(pieces).decode(errors="replace"),
     )

@@ -193,6 +193,15 @@ def test_without_two_looks_at_the_same_there_is_no_rate(looks: list[Look], why: 
     assert why in finding.summary
 
 
+def test_a_rate_is_not_asked_for_where_one_look_is_allowed() -> None:
+    for looks in ([], [look(3)]):
+        single = msgspec.structs.replace(snapshot(*looks), window=0)
+        finding = only(judge(single, [made(rate, counts=Looks[Count])]))
+        assert (finding.status, "two looks" in finding.summary) == (Status.SKIPPED, True)
+    blind = msgspec.structs.replace(snapshot(absent(AbsenceKind.BLIND)), window=0)
+    assert "no right" in only(judge(blind, [made(rate, counts=Looks[Count])])).summary
+
+
 def test_each_gives_every_instance_its_own() -> None:
     def total(counts: Each[Count]) -> Iterator[Finding]:
         seen = {n: f.number if isinstance(f, Count) else f.reason for n, f in counts.items()}

@@ -16,7 +16,7 @@ from bench.postgres.tables import contest_table, evidence, hard_table
 def main() -> int:
     """The exit code."""
     parser = argparse.ArgumentParser(prog="bench.postgres")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--markdown", action="store_true", help="tables for a page")
     parser.add_argument(
         "--report", action="store_true", help="our first report, and what each tool said"

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 import asyncpg
-from bench.measure import Usage, run
+from bench.measure import Usage, peak_mib, run
 from bench.postgres.cost import Books, Cost
 from bench.postgres.faults import FAULTS, Mark, Seen, first_cause, judge
 from bench.postgres.sick import Sick, sick_server
@@ -33,10 +33,11 @@ class Round:
 
 @dataclass(frozen=True)
 class Result:
-    """All runs of one tool."""
+    """All runs of one tool; ``peak_mib`` is of one more run."""
 
     tool: Tool
     rounds: Sequence[Round]
+    peak_mib: float
 
     def middle(self, value: Callable[[Round], float]) -> float:
         """The median over the runs."""
@@ -83,4 +84,6 @@ def compete(rounds: int) -> list[Result]:
     with sick_server() as sick, tempfile.TemporaryDirectory() as folder:
         asyncio.run(_make_roles(sick, (tool.role for tool in tools)))
         played = [[_play(tool, sick, Path(folder)) for tool in tools] for _round in range(rounds)]
-    return [Result(tool, runs) for tool, runs in zip(tools, zip(*played, strict=True), strict=True)]
+        peaks = [peak_mib(tool.command(sick.server, Path(folder))) for tool in tools]
+    by_tool = zip(tools, zip(*played, strict=True), peaks, strict=True)
+    return [Result(tool, runs, peak) for tool, runs, peak in by_tool]

@@ -15,7 +15,7 @@ from statistics import median
 from typing import TypeAlias
 
 import asyncpg
-from bench.measure import Usage, run
+from bench.measure import Usage, peak_mib, run
 from bench.postgres.cost import Books, Cost, ask
 from bench.postgres.faults import first_cause
 from bench.postgres.tools import DOCTOR, doctor
@@ -151,10 +151,11 @@ class Look:
 
 @dataclass(frozen=True)
 class Figures:
-    """All looks at one case."""
+    """All looks at one case; ``peak_mib`` is of one more."""
 
     case: Case
     looks: list[Look]
+    peak_mib: float
 
     @property
     def wall(self) -> float:
@@ -245,7 +246,8 @@ async def _examine(case: Case, rounds: int) -> Figures:
                 await admin.execute("VACUUM FREEZE")
                 await admin.execute("CHECKPOINT")
             looks = [await asyncio.to_thread(_look, server, case) for _ in range(rounds)]
-            return Figures(case, looks)
+            weighed = await asyncio.to_thread(peak_mib, doctor(server.url(ROLE), case.window))
+            return Figures(case, looks, weighed)
 
 
 def examine_all(rounds: int) -> Iterator[Figures]:

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Sequence
 
-from bench.postgres.contest import Result, Round
+from bench.postgres.contest import Result
 from bench.postgres.faults import FAULTS, Mark
 from bench.postgres.hard import Figures
 
-_COSTS: tuple[tuple[str, str, Callable[[Round], float]], ...] = (
-    ("wall s", ".2f", lambda one: one.usage.wall),
-    ("CPU s", ".2f", lambda one: one.usage.cpu),
-    ("RSS MiB", ".0f", lambda one: one.usage.peak_mib),
-    ("in server ms", ".0f", lambda one: one.cost.server_ms),
+_COSTS: tuple[tuple[str, str, Callable[[Result], float]], ...] = (
+    ("wall s", ".2f", lambda one: one.middle(lambda run: run.usage.wall)),
+    ("CPU s", ".2f", lambda one: one.middle(lambda run: run.usage.cpu)),
+    ("RSS MiB", ".0f", lambda one: one.peak_mib),
+    ("in server ms", ".0f", lambda one: one.middle(lambda run: run.cost.server_ms)),
 )
 _RANKED = {True: "yes", False: "no", None: "-"}
 
@@ -23,9 +23,9 @@ def contest_table(results: Sequence[Result], markdown: bool) -> str:
         parts = sum(result.mark(fault.name) is Mark.PART for fault in FAULTS)
         named = f"{result.named} of {len(FAULTS)}" + (f", {parts} in part" if parts else "")
         costs = (
-            f"{result.middle(value) / results[1].middle(value):.1f} x"
+            f"{value(result) / value(results[1]):.1f} x"
             if markdown and result is not results[1]
-            else f"{result.middle(value):{digits}}"
+            else f"{value(result):{digits}}"
             for _, digits, value in _COSTS
         )
         rows.append(
@@ -51,7 +51,7 @@ def hard_table(figures: Sequence[Figures], markdown: bool) -> str:
             [
                 one.case.name,
                 f"{one.wall:.2f}",
-                f"{max(look.usage.peak_mib for look in one.looks):.0f}",
+                f"{one.peak_mib:.0f}",
                 str(one.statements),
                 f"{max(look.cost.longest_ms for look in one.looks):.0f}",
                 f"{one.waited:.0f}" if one.case.locks else "-",

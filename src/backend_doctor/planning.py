@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterable
 from functools import cache
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
 import msgspec
 
@@ -55,18 +55,21 @@ def sources(fact: type[Fact]) -> tuple[Source, ...]:
     return tuple(found)
 
 
-def _ordered(facts: Iterable[type[Fact]]) -> list[type[Fact]]:
+def _ordered(needs: Iterable[Need], *, two_looks: bool = True) -> list[type[Fact]]:
     order: list[type[Fact]] = []
+
+    def wanted(need: Need | None) -> TypeGuard[Need]:
+        return need is not None and (two_looks or "looks" not in need.form)
 
     def visit(fact: type[Fact]) -> None:
         for source in sources(fact):
-            if source.need is not None:
+            if wanted(source.need):
                 visit(source.need.fact)
         if fact not in order and fact not in SUPPLIED:
             order.append(fact)
 
-    for fact in facts:
-        visit(fact)
+    for need in filter(wanted, needs):
+        visit(need.fact)
     return order
 
 
@@ -80,7 +83,8 @@ def depends(fact: type[Fact], on: Iterable[type[Fact]]) -> bool:
 def plan(checks: Iterable[Check], kind: str, *, two_looks: bool = True) -> Plan:
     """The facts of one kind of backend that the checks need, those of other kinds included.
 
-    What a twice-seen fact is made from is seen twice too, unless it is lasting.
+    What a twice-seen fact is made from is seen twice too, unless it is lasting. What only two
+    looks can tell is not read where there is one.
     """
     needs = [
         need
@@ -88,10 +92,10 @@ def plan(checks: Iterable[Check], kind: str, *, two_looks: bool = True) -> Plan:
         for need in check.needs
         if (home(need.fact) or check.backend) == kind
     ]
-    everything = _ordered(need.fact for need in needs)
+    everything = _ordered(needs, two_looks=two_looks)
     if not two_looks:
         return Plan(tuple(everything), (), ())
-    wanted = set(_ordered(need.fact for need in needs if "looks" in need.form))
+    wanted = set(_ordered(need for need in needs if "looks" in need.form))
     twice = tuple(fact for fact in everything if fact in wanted and not fact.lasting)
     single = [fact for fact in everything if fact not in twice]
     late = tuple(fact for fact in single if depends(fact, twice))

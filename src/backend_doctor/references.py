@@ -69,8 +69,10 @@ def _closing(text: str, position: int, place: str) -> int:
 
 
 def _not_set(name: str, environ: Mapping[str, str], place: str, instead: str) -> ConfigurationError:
-    hint = did_you_mean(name, (known for known in environ if known.isupper()))
     wanted = "it to be exported before this runs" + (f", or {instead}" if instead else "")
+    if name in environ:
+        return fault(place, f"{name} is set but empty in the environment", wanted)
+    hint = did_you_mean(name, (known for known in environ if known.isupper()))
     return fault(place, f"{name} is not set in the environment", wanted, hint)
 
 

@@ -82,16 +82,18 @@ def last_seen(fact: type[F], looks: list[Look] | None) -> F | Absence:
 
 def seen_twice(fact: type[F], looks: list[Look] | None, window: float) -> Looks[F] | Absence:
     """Two looks at the fact, or why no rate can be told. ``window`` is the run's."""
-    last = last_seen(fact, looks)
-    if isinstance(last, Absence) or looks is None:
-        return last if isinstance(last, Absence) else _NOT_READ
-    if len(looks) < 2 and window == 0:
+    values = [look.value for look in looks or ()]
+    if looks and values[-1] is None:
+        return looks[-1].absent or _NOT_READ
+    if window == 0 and len(values) < 2:
         return Absence(kind=AbsenceKind.NOT_APPLICABLE, reason=_ONE_LOOK)
-    if len(looks) < 2 or looks[0].value is None:
+    if not looks:
+        return _NOT_READ
+    if len(values) < 2 or values[0] is None or values[-1] is None:
         return Absence(
             kind=AbsenceKind.FAILED, reason="seen only once, so no rate can be told; check again"
         )
-    first = decode(fact, looks[0].value)
+    first, last = decode(fact, values[0]), decode(fact, values[-1])
     if first.epoch != last.epoch:
         return Absence(
             kind=AbsenceKind.FAILED,

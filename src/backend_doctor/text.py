@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterable
 
 # C0 and C1 controls, DEL, line and paragraph separators, bidirectional overrides and
-# isolates, zero-width and invisible characters, lone surrogates, the byte order mark.
-_HARMFUL = re.compile(
+# isolates, zero-width and invisible characters, lone surrogates, the byte order mark: none of
+# them is printable, and compiling this takes longer than a whole report of printable text
+_HARMFUL = (
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
-_HARMFUL_IN_FACTS = re.compile("[\x00\ud800-\udfff]")
+_HARMFUL_IN_FACTS = "[\x00\ud800-\udfff]"
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -19,19 +20,23 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"
 
 
+def _escaped(text: str) -> str:
+    return text if text.isprintable() else re.sub(_HARMFUL, _escape, text)
+
+
 def safe_text(text: str) -> str:
     """One line for any renderer: runs of white space become one blank, other controls escapes."""
-    return _HARMFUL.sub(_escape, re.sub(r"[ \t\r\n\f\v]+", " ", text))
+    return _escaped(re.sub(r"[ \t\r\n\f\v]+", " ", text))
 
 
 def safe_block(text: str) -> str:
     """Like :func:`safe_text`, but line by line: for commands that span several lines."""
-    return "\n".join(_HARMFUL.sub(_escape, line.expandtabs()) for line in text.split("\n"))
+    return "\n".join(_escaped(line.expandtabs()) for line in text.split("\n"))
 
 
 def storable(text: str) -> str:
     """``text`` without what JSON or UTF-8 cannot carry (NUL, lone surrogates), as escapes."""
-    return _HARMFUL_IN_FACTS.sub(_escape, text)
+    return text if text.isprintable() else re.sub(_HARMFUL_IN_FACTS, _escape, text)
 
 
 def shorten(text: str, width: int) -> str:

@@ -70,6 +70,12 @@ def test_env_and_file_stand_for_a_value(tmp_path: Path) -> None:
     assert resolve("file-like", {}, tmp_path, place="here").text == "file-like"
 
 
+def test_a_variable_that_is_there_but_empty_is_called_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="EMPTY is set but empty") as caught:
+        resolve("env:EMPTY", {"EMPTY": ""}, tmp_path, place="here")
+    assert "did you mean" not in str(caught.value)
+
+
 def test_files_that_hold_no_secret(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "latin").write_bytes(b"caf\xe9")

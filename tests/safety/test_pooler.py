@@ -8,6 +8,7 @@ from tests.safety.test_statements import LOGGED, own_texts, statements
 from tests.safety.tool import check
 from tests.servers.pgbouncer import PgBouncer
 
+from backend_doctor.backends.postgres.guards import BEGIN
 from backend_doctor.demo.servers import PostgresServer
 
 _SETTINGS = """
@@ -17,6 +18,7 @@ SELECT current_setting('statement_timeout') AS statement_timeout,
        current_setting('default_transaction_read_only') AS read_only,
        current_setting('search_path') AS search_path,
        current_setting('jit') AS jit,
+       current_setting('join_collapse_limit') AS joins,
        (SELECT count(*) FROM pg_prepared_statements WHERE name <> '') AS prepared,
        pg_backend_pid() AS pid
 """
@@ -46,7 +48,7 @@ def test_a_pooler_is_named_and_left_clean(upstream: PostgresServer, pooler: PgBo
     text = check("--window", "0.5", "--format", "text", "-v", DATABASE_URL=pooler.url())
     assert "a pooler stands between" in " ".join(text.out.split())
     sent = statements(upstream)
-    ends = ("SET LOCAL", "ROLLBACK", "COMMIT")
+    ends = (f"{BEGIN}; SET LOCAL ", "ROLLBACK", "COMMIT")
     foreign = {s for s in set(sent) - own_texts() if not s.startswith(ends)}
     # PgBouncer's own, when it lends a server connection to the next client
     assert {

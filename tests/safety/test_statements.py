@@ -21,7 +21,8 @@ _UNCOUNTED = re.compile(
 )
 # what stands around an application's text when its plan is asked for
 _PLANNING = re.compile(
-    r"COMMIT|SET LOCAL \w+ = .*|SAVEPOINT prepared|ROLLBACK( TO SAVEPOINT prepared)?"
+    r"COMMIT|BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY(; SET LOCAL \w+ = [^;]+)+"
+    r"|SAVEPOINT prepared|ROLLBACK( TO SAVEPOINT prepared)?"
     r"|DEALLOCATE backend_doctor_plan_\d+|PREPARE backend_doctor_plan_\d+ AS SELECT .*"
     r"|EXPLAIN \(VERBOSE, FORMAT JSON\) EXECUTE backend_doctor_plan_\d+.*"
 )

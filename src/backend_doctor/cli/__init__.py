@@ -83,9 +83,9 @@ def _say(message: str) -> None:
 
 def run() -> None:
     """The entry point: runs a command and maps every ending to the documented exit codes."""
-    # imports leave next to no garbage, and looking for it took a tenth of a short run; a long one
-    # is still rid of it
-    gc.set_threshold(50_000)
+    # imports leave next to no garbage, and looking for it took a tenth of a short run, which makes
+    # some 50,000 objects; a long one is still rid of it
+    gc.set_threshold(200_000)
     try:
         code = _ran()
     except KeyboardInterrupt:

@@ -9,7 +9,7 @@ import msgspec
 
 from backend_doctor.backends.login import log_in
 from backend_doctor.backends.postgres.framing import FramingError, framed
-from backend_doctor.backends.postgres.guards import BEGIN, GUARD_SESSION, LOCAL
+from backend_doctor.backends.postgres.guards import BEGIN, GUARD_SESSION, begin_guarded
 from backend_doctor.backends.postgres.refusals import (
     BLIND_CODES,
     PASSING_CODES,
@@ -96,10 +96,8 @@ class PostgresConnection:
         return rows_of(await self._driver.fetch(sql, *arguments))
 
     async def _fetch_in_transaction(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
-        await self._driver.execute(BEGIN)
+        await self._driver.execute(begin_guarded())
         try:
-            for name, value in LOCAL.items():
-                await self._driver.execute(f"SET LOCAL {name} = {value}")
             return await self._fetch(sql, *arguments)
         finally:
             await self._driver.execute("ROLLBACK")
@@ -124,9 +122,8 @@ class PostgresConnection:
         local = {"plan_cache_mode": f"force_{'generic' if generic else 'custom'}_plan"}
         if analyze or not parallel:
             local["max_parallel_workers_per_gather"] = "0"
-        await self._driver.execute(BEGIN)
         try:
-            await self._set_local(search_path, local)
+            await self._begin_for(search_path, local)
             return await self._explained(text, values, analyze)
         except asyncpg.PostgresError as error:
             raise NoPlanError.said(error) from error
@@ -135,17 +132,17 @@ class PostgresConnection:
 
     async def parse(self, text: str, *, search_path: Sequence[str]) -> None:
         """Has the server read a statement, not plan or run it. Raises NoPlanError."""
-        await self._driver.execute(BEGIN)
         try:
-            await self._set_local(search_path, {})
+            await self._begin_for(search_path, {})
             await self._driver.execute(f"DEALLOCATE {await self._prepared(text)}")
         finally:
             await self._driver.execute("ROLLBACK")
 
-    async def _set_local(self, search_path: Sequence[str], more: dict[str, str]) -> None:
-        more["search_path"] = ", ".join(map(quote_identifier, search_path)) or "''"
-        for setting, value in {**LOCAL, **more}.items():
-            await self._driver.execute(f"SET LOCAL {setting} = {value}")
+    async def _begin_for(self, search_path: Sequence[str], more: dict[str, str]) -> None:
+        # the planner is to search as it does for the application
+        as_usual = {"join_collapse_limit": "DEFAULT"}
+        path = ", ".join(map(quote_identifier, search_path)) or "''"
+        await self._driver.execute(begin_guarded(**as_usual, **more, search_path=path))
 
     async def _prepared(self, text: str) -> str:
         """Its name; by the extended protocol, which takes one command only. Raises NoPlanError."""

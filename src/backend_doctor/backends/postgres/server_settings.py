@@ -7,7 +7,8 @@ import msgspec
 from backend_doctor.backends.postgres.connection import PostgresConnection
 from backend_doctor.facts import Fact
 
-# reset_val, not setting: our own session guards itself with some of them
+# reset_val, not setting: our own session guards itself with some of them. The server reads a file
+# for each extension that it could have: not where both that we ask for are there.
 _SQL = """
 WITH setting AS MATERIALIZED (
   SELECT name, coalesce(reset_val, '') AS value, coalesce(unit, '') AS unit, source,
@@ -27,8 +28,11 @@ SELECT textsend((SELECT json_agg(s)::text FROM (
                   WHERE pending_restart)) AS pending,
        textsend((SELECT string_agg(x.extname, ' ' ORDER BY x.extname) FROM pg_extension x))
          AS installed,
-       textsend((SELECT string_agg(x.name, ' ' ORDER BY x.name) FROM pg_available_extensions x
-                  WHERE x.name IN ('pg_stat_statements', 'hypopg'))) AS available,
+       textsend(CASE WHEN (SELECT count(*) = 2 FROM pg_extension
+                            WHERE extname IN ('hypopg', 'pg_stat_statements'))
+            THEN 'hypopg pg_stat_statements'
+            ELSE (SELECT string_agg(x.name, ' ' ORDER BY x.name) FROM pg_available_extensions x
+                   WHERE x.name IN ('hypopg', 'pg_stat_statements')) END) AS available,
        textsend(current_database()::text) AS database,
        has_table_privilege('pg_file_settings', 'SELECT')
          AND has_function_privilege('pg_show_all_file_settings()', 'EXECUTE') AS sees_files
