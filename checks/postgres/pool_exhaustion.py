@@ -24,7 +24,11 @@ from backend_doctor.backends.pgbouncer.sockets import Clients, Servers
 from backend_doctor.backends.pgbouncer.through import held_through, kept
 from backend_doctor.backends.postgres.clients import ClientProcesses, holders_of
 from backend_doctor.backends.postgres.counters import Counters
-from backend_doctor.backends.postgres.remedies import look_at_sessions, who_holds_slots
+from backend_doctor.backends.postgres.remedies import (
+    explain_slow,
+    look_at_sessions,
+    who_holds_slots,
+)
 from backend_doctor.backends.postgres.sessions import Session, Sessions
 from backend_doctor.backends.postgres.sizing import Work, work_within
 from backend_doctor.backends.postgres.slots import Slots
@@ -51,7 +55,9 @@ def _same_statement(sessions: Looks[Sessions]) -> tuple[list[Session], int]:
     return group, len(running(sessions.first)[group[0].statement]) if group else 0
 
 
-def _pileup(group: Sequence[Session], before: str) -> tuple[Cause, Evidence, tuple[Remedy, ...]]:
+def _pileup(
+    group: Sequence[Session], before: str, instance: Instance
+) -> tuple[Cause, Evidence, tuple[Remedy, ...]]:
     first, longest = group[0], max(group, key=lambda session: session.state_age or 0.0)
     text = (
         f"{len(group)} active sessions run one statement{before}, the longest "
@@ -65,13 +71,9 @@ def _pileup(group: Sequence[Session], before: str) -> tuple[Cause, Evidence, tup
     )
     source = "pg_stat_activity.query_id" if first.query_id else "pg_stat_activity.query"
     confirm = look_at_sessions(group, effect="shows whether they turn over, and what they wait for")
-    cure = Remedy(
-        step=Step.CURE,
-        command="EXPLAIN (COSTS ON) <that statement>;",
-        effect="shows why it is slow; make it fast, or limit how many run at once",
-    )
     key = "sessions_in_one_statement"
-    return cause, Evidence(key=key, value=len(group), text=text, source=source), (confirm, cure)
+    evidence = Evidence(key=key, value=len(group), text=text, source=source)
+    return cause, evidence, (confirm, explain_slow(longest, instance))
 
 
 def _blocked(waiting: Sequence[Session]) -> tuple[Cause, Evidence, tuple[Remedy, ...]]:
@@ -233,7 +235,7 @@ def pool_exhaustion(
     elif waiting and len(waiting) >= slots.used / 2:
         named = _blocked(waiting)
     elif long and min(len(group), before) >= slots.used / 2:
-        named = _pileup(group, f" ({before} in the first look)" if looks else "")
+        named = _pileup(group, f" ({before} in the first look)" if looks else "", instance)
     else:
         named = _unexplained(slots, spread)
     cause, evidence, remedies = named

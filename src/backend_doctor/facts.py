@@ -105,6 +105,11 @@ ADHOC = "adhoc"
 """The service of the backends that the command line names by URL, ``env:`` or ``file:``."""
 
 
+def target_name(service: str, kind: str, name: str) -> str:
+    """How the command line names a backend: ``SERVICE.KIND``, and ``.NAME`` where it has one."""
+    return ".".join([service, kind, *([] if name == kind else [name])])
+
+
 class Instance(Fact, frozen=True):
     """One configured backend without its secrets.
 

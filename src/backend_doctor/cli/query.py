@@ -23,10 +23,10 @@ from backend_doctor.cli.flags import COLOR, CONFIG, SETTINGS
 from backend_doctor.cli.leaving import leave
 from backend_doctor.cli.terminal import ColorChoice, columns, speaks_unicode, wants_color
 from backend_doctor.config.load import load
-from backend_doctor.config.model import Configuration, InstanceConfig
+from backend_doctor.config.model import Configuration
 from backend_doctor.deadlines import Timing
 from backend_doctor.errors import UserError
-from backend_doctor.facts import Absence
+from backend_doctor.facts import Absence, target_name
 from backend_doctor.judge import judge
 from backend_doctor.model import Report
 from backend_doctor.registry import Check, Need
@@ -57,11 +57,6 @@ def _text(given: str) -> str:
         raise UserError(str(error)) from error
 
 
-def _named(instance: InstanceConfig) -> str:
-    alone = instance.name == instance.kind
-    return f"{instance.service}.{instance.kind}" + ("" if alone else f".{instance.name}")
-
-
 def _narrowed(configuration: Configuration, settings: dict[str, Any]) -> Configuration:
     """The one PostgreSQL that is named, with the statement. Raises UserError."""
     found = [
@@ -71,7 +66,7 @@ def _narrowed(configuration: Configuration, settings: dict[str, Any]) -> Configu
         if instance.kind == "postgres"
     ]
     if len(found) != 1:
-        names = ", ".join(map(_named, found))
+        names = ", ".join(target_name(one.service, one.kind, one.name) for one in found)
         said = f"more than one: {names}" if found else "none is configured or named"
         raise UserError(
             f"a statement is asked about on one PostgreSQL; here is {said}\n"

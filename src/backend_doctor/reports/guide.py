@@ -3,7 +3,7 @@
 import shlex
 from collections import Counter
 
-from backend_doctor.facts import ADHOC
+from backend_doctor.facts import ADHOC, target_name
 from backend_doctor.model import Report, Result, Status
 from backend_doctor.reports import RenderOptions
 from backend_doctor.reports.outline import Outline, is_problem
@@ -58,16 +58,10 @@ def _again(result: Result, options: RenderOptions) -> str:
     if "--from" in options.read_from:
         targets: tuple[str, ...] = ()
     elif result.service != ADHOC:
-        targets = (_reference(result),)
+        targets = (target_name(result.service, result.backend, result.instance),)
     elif options.targets:
         targets = options.targets
     else:
         return _THE_SAME
     words = [safe_text(word) for word in ("check", *options.read_from, *targets, "-v")]
     return f"backend-doctor {shlex.join(words)}"
-
-
-def _reference(result: Result) -> str:
-    """How the command line names the target: SERVICE.KIND, and .NAME where it has one."""
-    named = [] if result.instance == result.backend else [result.instance]
-    return ".".join([result.service, result.backend, *named])

@@ -113,6 +113,7 @@ def test_a_slow_statement_behind_it() -> None:
     finding = judge(QUEUE, slow, transactions=4, slots=slots(2))
     assert cause(finding) == "query.pileup"
     assert {one.value for one in finding.subjects if one.kind == "query"} == {"77"}
+    assert "backend-doctor query 'SELECT 1'" in {one.command for one in finding.remedies}
     quick = [working(pid, state_age=0.2, query_id="77") for pid in (11, 12)]
     assert cause(judge(QUEUE, quick, transactions=40, slots=slots(2))) == "pgbouncer.pool_too_small"
 

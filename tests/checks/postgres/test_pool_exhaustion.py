@@ -1,5 +1,6 @@
 """postgres.pool_exhaustion: facts in, findings out."""
 
+import shlex
 from typing import Any
 
 import pytest
@@ -159,6 +160,13 @@ class TestPileup:
         found = judge(slots(24), looks([*running(20), *idle(4)]))
         assert (found.status, cause(found)) == (Status.WARNING, "query.pileup")
         assert evidence(found, "sessions_in_one_statement") == 20
+        words = shlex.split(found.remedies[-1].command)
+        assert words == ["backend-doctor", "query", SLOW, "-t", "shop.postgres"]
+
+    @pytest.mark.parametrize("text", ["SELECT", f"SELECT {'a, ' * 200} FROM orders"])
+    def test_a_text_that_is_not_whole_is_looked_up_first(self, text: str) -> None:
+        found = judge(slots(24), looks([*running(20, query=text), *idle(4)]))
+        assert found.remedies[-1].command == ("SELECT query FROM pg_stat_activity WHERE pid = 300;")
         assert pids(found) == {*range(300, 320), *range(100, 104)}
 
     @pytest.mark.parametrize(

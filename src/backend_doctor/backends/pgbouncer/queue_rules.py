@@ -3,7 +3,6 @@
 from backend_doctor.backends.pgbouncer.holding import Doing, Holding
 from backend_doctor.backends.pgbouncer.remedies import (
     end_leak,
-    explain_slow,
     larger_pool,
     name_database_behind,
     resume,
@@ -14,7 +13,12 @@ from backend_doctor.backends.pgbouncer.remedies import (
 from backend_doctor.backends.pgbouncer.scene import Scene
 from backend_doctor.backends.pgbouncer.settings import Settings
 from backend_doctor.backends.pgbouncer.through import held_through
-from backend_doctor.backends.postgres.remedies import lock_tree, who_holds_slots
+from backend_doctor.backends.postgres.remedies import (
+    explain_slow,
+    lock_tree,
+    look_at_sessions,
+    who_holds_slots,
+)
 from backend_doctor.backends.postgres.transactions import may_be_calls
 from backend_doctor.model import Cause, Confidence, Evidence, Remedy
 
@@ -117,7 +121,8 @@ def _one_statement(held: Holding) -> Verdict:
         f"{longest.state_age or 0:.1f} s: {' '.join(longest.query.split())}",
         source="pg_stat_activity, SHOW SERVERS remote_pid",
     )
-    return cause, (evidence,), explain_slow(held.sessions)
+    confirm = look_at_sessions(held.sessions, effect="shows whether they turn over")
+    return cause, (evidence,), (confirm, explain_slow(longest))
 
 
 def _too_small(scene: Scene, settings: Settings | None, spare: int) -> Verdict:

@@ -98,18 +98,6 @@ def end_leak(sessions: Sequence[Session], taken_at: str, who: str) -> tuple[Reme
     )
 
 
-def explain_slow(sessions: Sequence[Session]) -> tuple[Remedy, ...]:
-    """A statement behind which clients queue."""
-    return (
-        look_at_sessions(sessions, effect="shows whether they turn over"),
-        Remedy(
-            step=Step.CURE,
-            command="EXPLAIN (COSTS ON) <that statement>;",
-            effect="shows why it is slow; make it fast, or limit how many run at once",
-        ),
-    )
-
-
 def transaction_mode(pool: Pool, database: Database | None, settings: Settings | None) -> Remedy:
     """Many clients on few connections, said where the mode of this pool comes from."""
     if database and database.pool_mode:

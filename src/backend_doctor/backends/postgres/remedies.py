@@ -1,10 +1,13 @@
 """Statements to hand to a person: quoted by rule, tied to what was seen, never run by us."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 
 from backend_doctor.backends.postgres.sessions import Session
 from backend_doctor.backends.sql import quote_identifier, quote_literal
+from backend_doctor.facts import Instance, target_name
 from backend_doctor.model import Remedy, Step
+from backend_doctor.text import safe_text
 
 # stands before each command that builds an index; GIVES_UP tells what it does
 GIVE_UP = "SET lock_timeout = '30s';\n"
@@ -12,6 +15,9 @@ GIVES_UP = (
     "It gives up after 30 s of waiting for old transactions and then leaves an invalid index: drop "
     "that with DROP INDEX CONCURRENTLY"
 )
+
+# a text of about 600 bytes may have been cut when it was read
+_WHOLE = 500
 
 
 def _wrapped(numbers: Iterable[int], width: int = 66) -> str:
@@ -71,6 +77,29 @@ def look_at_sessions(sessions: Sequence[Session], *, effect: str) -> Remedy:
         "  FROM pg_stat_activity\n"
         f" WHERE pid IN ({_wrapped(session.pid for session in sessions)});",
         effect=effect,
+    )
+
+
+def explain_slow(session: Session, instance: Instance | None = None) -> Remedy:
+    """The plan of what a session runs, by our own command, to which the text goes as it is seen:
+    with a ``?`` for each literal."""
+    text = safe_text(session.query).strip()
+    effect = "shows why it is slow; make it fast, or limit how many run at once"
+    # of a session that is known by the title of its process only the first word is seen
+    if " " not in text or len(text) >= _WHOLE:
+        return Remedy(
+            step=Step.CURE,
+            command=f"SELECT query FROM pg_stat_activity WHERE pid = {session.pid};",
+            effect='shows the whole statement; then backend-doctor query "..." ' + effect,
+        )
+    words = ["backend-doctor", "query", text]
+    if instance is not None and not instance.adhoc:
+        words += ["-t", target_name(instance.service, instance.backend, instance.name)]
+    return Remedy(
+        step=Step.CURE,
+        command=shlex.join(words),
+        effect=effect,
+        language="sh",
     )
 
 
