@@ -96,8 +96,8 @@ class PostgresConnection:
         return rows_of(await self._driver.fetch(sql, *arguments))
 
     async def _fetch_in_transaction(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
-        await self._driver.execute(begin_guarded())
         try:
+            await self._driver.execute(begin_guarded())
             return await self._fetch(sql, *arguments)
         finally:
             await self._driver.execute("ROLLBACK")
